@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"b2c-runner/console"
+	"b2c-runner/jobs"
+)
+
+// progress shows a run to a person: a line for each phase with its time since
+// power on, the console beneath it.
+type progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	color bool
+	quiet bool
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	return &progress{w: w, color: isTerminal(w), quiet: quiet}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// paint puts text between an SGR sequence (ECMA-48, 8.3.117) and its reset.
+func (p *progress) paint(sgr, text string) string {
+	if !p.color {
+		return text
+	}
+	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+}
+
+// Event implements runner.Observer.
+func (p *progress) Event(attempt int, e jobs.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case e.Phase != "":
+		text := strings.TrimSpace(fmt.Sprintf("%-10s %s", e.Phase, e.Detail))
+		fmt.Fprintf(p.w, "%s %s\n", stamp(e.At), p.paint("1", text))
+	case e.Kind == "retry", e.Kind == "alarm":
+		fmt.Fprintf(p.w, "%s %s\n", stamp(e.At), p.paint("33", e.Kind+": "+e.Detail))
+	case e.Kind == "step":
+		fmt.Fprintf(p.w, "%s step %s\n", stamp(e.At), e.Detail)
+	}
+}
+
+// Line implements runner.Observer.
+func (p *progress) Line(l console.Line) {
+	if p.quiet {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.w, p.paint("2", "         | "+l.Text))
+}
+
+// stamp is a time since power on, in seconds.
+func stamp(d time.Duration) string { return fmt.Sprintf("%8.2f", d.Seconds()) }
+
+// summary ends the run's output: phases and times, the verdict, the files.
+func (p *progress) summary(r *jobs.Result, dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.w)
+	if n := len(r.Attempts); n > 0 {
+		p.phases(r.Attempts[n-1])
+	}
+	color := map[jobs.Verdict]string{jobs.Pass: "1;32", jobs.Fail: "1;31"}[r.Verdict]
+	if color == "" {
+		color = "1;33"
+	}
+	fmt.Fprintf(p.w, "%s  %s on %s in %.1f s", p.paint(color, strings.ToUpper(string(r.Verdict))), r.Job, r.Board, r.Duration.Seconds())
+	if n := len(r.Attempts); n > 1 {
+		fmt.Fprintf(p.w, ", %d attempts", n)
+	}
+	fmt.Fprintln(p.w)
+	if r.Verdict != jobs.Pass {
+		fmt.Fprintf(p.w, "  phase %s: %s\n", r.Phase, r.Message)
+		p.tail(r)
+	}
+	for _, name := range []string{"junit.xml", "result.json", "console.log"} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			fmt.Fprintf(p.w, "  %s\n", path)
+		}
+	}
+}
+
+// tail shows the console's last words, unless they have just been shown.
+func (p *progress) tail(r *jobs.Result) {
+	if len(r.Attempts) == 0 || !p.quiet {
+		return
+	}
+	lines := r.Attempts[len(r.Attempts)-1].Tail
+	for _, line := range lines[max(0, len(lines)-10):] {
+		fmt.Fprintln(p.w, p.paint("2", "  | "+line))
+	}
+}
+
+func (p *progress) phases(a jobs.Attempt) {
+	for _, c := range a.Cases {
+		if c.Class == "boot" {
+			mark := p.paint("32", "ok")
+			if c.Verdict != jobs.Pass {
+				mark = p.paint("31", string(c.Verdict))
+			}
+			fmt.Fprintf(p.w, "  %-10s %7.2f s  %s\n", c.Name, c.Duration.Seconds(), mark)
+		}
+	}
+}

@@ -26,6 +26,9 @@ type Model struct {
 	Cmdline []string `yaml:"cmdline" strict:"single"`
 	// Baud is the rate of the serial console in bit/s.
 	Baud int `yaml:"baud"`
+	// CharDelay is the pause between characters typed at the console, for boards
+	// that lose them otherwise.
+	CharDelay time.Duration `yaml:"char_delay"`
 	// OffTime is how long the board must stay off to be sure to start afresh.
 	OffTime time.Duration `yaml:"off_time"`
 	// QEMU makes this a virtual board.

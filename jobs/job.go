@@ -27,6 +27,8 @@ type Job struct {
 	// Blame moves a phase to the other side: fail (what is under test) or error
 	// (the lab).
 	Blame map[Phase]Verdict `yaml:"blame"`
+	// Alarms changes what is made of reports of a dying or unwell kernel.
+	Alarms Alarms `yaml:"alarms"`
 	// Steps are done at the console, in order.
 	Steps []Step `yaml:"steps"`
 
@@ -96,6 +98,40 @@ type Timeouts struct {
 	// Finish runs from the last step to the pipeline's status.
 	Finish time.Duration `yaml:"finish"`
 }
+
+// Alarms changes what is made of what the console reports from power-on to
+// power-off.
+type Alarms struct {
+	// Add has rules of the job's own.
+	Add []AlarmRule `yaml:"add"`
+	// Silence has patterns: a report whose first line or title matches is dropped.
+	Silence []string `yaml:"silence" strict:"single"`
+	// Grade is kind: severity, instead of the built-in ones.
+	Grade map[string]Severity `yaml:"grade"`
+}
+
+// AlarmRule makes an alarm of each line that matches.
+type AlarmRule struct {
+	// Name becomes the alarm's kind.
+	Name string `yaml:"name" strict:"required"`
+	// Pattern (RE2) that a line matches.
+	Pattern string `yaml:"pattern" strict:"required"`
+	// Severity of the alarm; empty: record.
+	Severity Severity `yaml:"severity"`
+}
+
+// Severity is what an alarm does to the run.
+type Severity string
+
+// The severities.
+const (
+	Ignore Severity = "ignore" // not reported
+	Record Severity = "record" // reported, the run goes on
+	Fatal  Severity = "fatal"  // reported, the run ends and has failed
+)
+
+// Values names the severities a job file may use.
+func (Severity) Values() []string { return []string{string(Ignore), string(Record), string(Fatal)} }
 
 // Step is one thing to do at the console; exactly one of Expect, Send and Run is
 // set, but Run may carry an Expect for its output.

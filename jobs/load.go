@@ -30,15 +30,16 @@ func Parse(file, dir string, data []byte) (*Job, error) {
 }
 
 // Check reads the job file at path like Load, and also returns what is allowed
-// but looks unintended, such as local files that do not exist (yet).
-func Check(path string) (warnings strict.Problems, err error) {
+// but looks unintended, such as local files that do not exist (yet). lint says
+// what is unwise about a pattern; nil: nothing is.
+func Check(path string, lint func(pattern string) []string) (warnings strict.Problems, err error) {
 	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}
 	j, doc := parse(path, filepath.Dir(path), data)
 	if doc.Err() == nil {
-		j.WithDefaults().remark(doc)
+		j.WithDefaults().remark(doc, lint)
 	}
 	return doc.Warnings(), doc.Err()
 }

@@ -44,6 +44,7 @@ func (j *Job) validate(doc *strict.Doc) {
 			doc.Errorf(strict.Key("blame", string(p)), "want fail (what is under test) or error (the lab), got %q", v)
 		}
 	}
+	j.Alarms.validate(doc)
 	proof := len(j.Containers) > 0
 	for i := range j.Steps {
 		j.Steps[i].validate(doc, strict.Index("steps", i))
@@ -51,6 +52,22 @@ func (j *Job) validate(doc *strict.Doc) {
 	}
 	if !proof && !doc.Wrong("containers") && !doc.Wrong("steps") {
 		doc.Errorf("containers", "nothing can pass: give a container, or a step that expects or runs something")
+	}
+}
+
+func (a Alarms) validate(doc *strict.Doc) {
+	pattern := func(path, p string) {
+		if what := badPattern(p); what != "" && !doc.Wrong(path) {
+			doc.Errorf(path, "%s", what)
+		}
+	}
+	for i, r := range a.Add {
+		at := strict.Index("alarms.add", i)
+		checkName(doc, strict.Key(at, "name"), r.Name)
+		pattern(strict.Key(at, "pattern"), r.Pattern)
+	}
+	for i, p := range a.Silence {
+		pattern(doc.Given(strict.Index("alarms.silence", i)), p)
 	}
 }
 

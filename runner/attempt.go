@@ -1,9 +1,12 @@
 package runner
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -69,8 +72,13 @@ func (a *attempt) powered(ctx context.Context) (err error) {
 		return err
 	}
 	defer castFile.Close()
-	if a.detector, err = alarm.NewDetector(alarm.Options{}); err != nil {
+	textFile, err := a.r.out.create("console.txt")
+	if err != nil {
 		return err
+	}
+	defer textFile.Close()
+	if a.detector, err = newDetector(a.r.job.Alarms); err != nil {
+		return inPhase(ctx, jobs.PhaseSetup, err)
 	}
 	port, err := a.r.board.Console(ctx)
 	if err != nil {
@@ -78,8 +86,13 @@ func (a *attempt) powered(ctx context.Context) (err error) {
 	}
 	a.stream = console.NewStream(port, console.Config{
 		Log: logFile, Cast: castFile, Secrets: a.r.cfg.Secrets, Logger: a.r.log,
+		CharDelay: a.r.board.Model.CharDelay,
 	})
-	defer a.stream.Close()
+	transcribed := a.transcribe(textFile)
+	defer func() {
+		a.stream.Close()
+		err = cmp.Or(err, <-transcribed)
+	}()
 
 	a.begin(jobs.PhasePower, "")
 	supply := a.r.board.Supply
@@ -120,6 +133,26 @@ func (a *attempt) drive(ctx context.Context) error {
 		g.Go(func() error { return a.show(ctx) })
 	}
 	return g.Wait()
+}
+
+// transcribe writes each line of the console with its time since power-on, until
+// the stream ends; then it sends why writing failed, or nil.
+func (a *attempt) transcribe(w io.Writer) <-chan error {
+	done := make(chan error, 1)
+	lines := a.stream.CursorAt(0)
+	mask := console.NewMasker(a.r.cfg.Secrets)
+	go func() {
+		out := bufio.NewWriter(w)
+		for {
+			line, err := lines.Next(context.Background()) // ends with the stream
+			if err != nil {
+				done <- out.Flush()
+				return
+			}
+			fmt.Fprintf(out, "%10.3f %s\n", line.At.Seconds(), mask.String(line.Text))
+		}
+	}()
+	return done
 }
 
 // serverLost ends the attempt when the board's network does.

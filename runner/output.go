@@ -16,7 +16,7 @@ type output struct {
 }
 
 // recordings are the files that each attempt writes.
-var recordings = []string{"console.log", "console.cast"}
+var recordings = []string{"console.log", "console.cast", "console.txt"}
 
 // newOutput makes base/JOB/TIME-BOARD, and a new name if another run has taken it.
 func newOutput(base, job, board string, at time.Time) (*output, error) {

@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"b2c-runner/boards"
+	"b2c-runner/console"
 	"b2c-runner/jobs"
 	"b2c-runner/jobs/strict"
+	"b2c-runner/runner"
 )
 
 func (c *cli) checkCommand() *cobra.Command {
@@ -42,7 +44,15 @@ func checkFile(file string) (warnings strict.Problems, err error) {
 		_, err := boards.ParseLab(file, data)
 		return nil, err
 	}
-	return jobs.Check(file)
+	warnings, err = jobs.Check(file, console.Lint)
+	if err != nil {
+		return warnings, err
+	}
+	job, err := jobs.Load(file)
+	if err != nil {
+		return warnings, err
+	}
+	return warnings, runner.Check(job)
 }
 
 func (c *cli) check(files []string, asJSON bool) error {

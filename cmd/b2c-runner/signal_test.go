@@ -29,7 +29,7 @@ type process struct {
 }
 
 // startJob starts "b2c-runner run" on a job in a directory that anybody may use.
-func startJob(t *testing.T, job string, credential *syscall.Credential) *process {
+func startJob(t testing.TB, job string, credential *syscall.Credential) *process {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "b2c-runner-test-")
 	if err != nil {
@@ -59,7 +59,7 @@ func startJob(t *testing.T, job string, credential *syscall.Credential) *process
 }
 
 // publicCopy puts the program where another user may execute it.
-func publicCopy(t *testing.T, dir string) string {
+func publicCopy(t testing.TB, dir string) string {
 	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
@@ -77,7 +77,7 @@ func publicCopy(t *testing.T, dir string) string {
 }
 
 // until reads what the program says until it begins phase.
-func (p *process) until(t *testing.T, phase jobs.Phase) {
+func (p *process) until(t testing.TB, phase jobs.Phase) {
 	t.Helper()
 	for p.lines.Scan() {
 		p.seen.WriteString(p.lines.Text() + "\n")

@@ -106,7 +106,7 @@ func run(ctx context.Context, argv []string) ([]byte, error) {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
-		return stdout.kept, nil
+		return bytes.TrimSpace(stdout.kept), nil
 	}
 	if said := bytes.TrimSpace(stderr.kept); len(said) > 0 {
 		return nil, fmt.Errorf("command %q: %w: %s", argv[0], err, excerpt(said))

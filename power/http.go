@@ -1,6 +1,7 @@
 package power
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -172,6 +173,7 @@ func (h *httpOutlet) do(ctx context.Context, r *Request) ([]byte, error) {
 // matchState reads a state from what a device or a command said, which must
 // match one of two checked patterns and not the other.
 func matchState(answer []byte, on, off string) (State, error) {
+	answer = bytes.TrimSpace(answer) // so that $ is the end of what a person sees
 	isOn, isOff := regexp.MustCompile(on).Match(answer), regexp.MustCompile(off).Match(answer)
 	switch {
 	case isOn && isOff:

@@ -25,7 +25,8 @@ type MQTT struct {
 	Off      string `yaml:"off"`                     // OFF if left out
 
 	// StateTopic is where the device says its state, such as stat/desk-3/POWER;
-	// left out, the state is unknown.
+	// left out, the state is unknown. So it is, after 2 s, where the messages are
+	// not retained and there is no AskTopic, but a switch is still confirmed.
 	StateTopic string `yaml:"state_topic"`
 	StateField string `yaml:"state_field"` // of a JSON message, such as state; the whole message if left out
 	StateOn    string `yaml:"state_on"`    // as On if left out

@@ -148,7 +148,7 @@ func TestMeters(t *testing.T) {
 		"snmp":          {snmpV2Rig, 3.1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, c, _ := test.rig(t).opened(t)
+			s, _, _ := test.rig(t).opened(t)
 			near := func(got, want float64) bool { return got > want*0.999 && got < want*1.001 }
 			watts, err := s.(Meter).Watts(t.Context())
 			if err != nil || !near(watts, test.watts) {
@@ -167,7 +167,6 @@ func TestMeters(t *testing.T) {
 			if _, err := s.(Meter).Watts(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want context.Canceled", err)
 			}
-			_ = c
 		})
 	}
 	r := gpioRig(t)

@@ -73,7 +73,7 @@ lab file, nothing was powered · 3 the lab failed · 130 canceled.`,
 	root.SetErr(c.err)
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log what happens inside, to standard error")
 	root.PersistentFlags().StringVar(&c.labPath, "lab", "", "lab `file` (default: $B2C_RUNNER_LAB, ./lab.yaml, ~/.config/b2c-runner/lab.yaml, /etc/b2c-runner/lab.yaml)")
-	root.AddCommand(c.runCommand(), c.consoleCommand(), c.checkCommand(), c.boardsCommand(), c.versionCommand())
+	root.AddCommand(c.runCommand(), c.consoleCommand(), c.powerCommand(), c.checkCommand(), c.boardsCommand(), c.versionCommand())
 	return root
 }
 

@@ -16,16 +16,60 @@ import (
 )
 
 // progress shows a run to a person: a line for each phase with its time since
-// power on, the console beneath it.
+// power on, the console beneath it. A terminal that is slow, or stopped with
+// Ctrl-S, does not hold the run up: it loses lines, and is told how many.
 type progress struct {
-	mu    sync.Mutex
-	w     io.Writer
 	color bool
 	quiet bool
+	lines chan string
+	done  chan struct{}
+
+	mu   sync.Mutex
+	lost int
 }
 
+// maxBehind is how many lines the terminal may be behind the run.
+const maxBehind = 10_000
+
+// lastWords is how long a slow terminal is waited for at the end.
+const lastWords = 2 * time.Second
+
 func newProgress(w io.Writer, quiet bool) *progress {
-	return &progress{w: w, color: isTerminal(w), quiet: quiet}
+	p := &progress{color: isTerminal(w), quiet: quiet, lines: make(chan string, maxBehind), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for line := range p.lines {
+			_, _ = io.WriteString(w, line) // a terminal that is gone is no reason to stop
+		}
+	}()
+	return p
+}
+
+// say shows a line, or counts it as lost.
+func (p *progress) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost > 0 {
+		select {
+		case p.lines <- fmt.Sprintf("[%d lines were not shown]\n", p.lost):
+			p.lost = 0
+		default:
+		}
+	}
+	select {
+	case p.lines <- fmt.Sprintf(format, args...):
+	default:
+		p.lost++
+	}
+}
+
+// close waits until all is shown, but not for ever.
+func (p *progress) close() {
+	close(p.lines)
+	select {
+	case <-p.done:
+	case <-time.After(lastWords):
+	}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -43,16 +87,14 @@ func (p *progress) paint(sgr, text string) string {
 
 // Event implements runner.Observer.
 func (p *progress) Event(attempt int, e jobs.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	switch {
 	case e.Phase != "":
 		text := strings.TrimSpace(fmt.Sprintf("%-10s %s", e.Phase, e.Detail))
-		fmt.Fprintf(p.w, "%s %s\n", stamp(e.At), p.paint("1", text))
+		p.say("%s %s\n", stamp(e.At), p.paint("1", text))
 	case e.Kind == "retry", e.Kind == "alarm":
-		fmt.Fprintf(p.w, "%s %s\n", stamp(e.At), p.paint("33", e.Kind+": "+e.Detail))
+		p.say("%s %s\n", stamp(e.At), p.paint("33", e.Kind+": "+e.Detail))
 	case e.Kind == "step":
-		fmt.Fprintf(p.w, "%s step %s\n", stamp(e.At), e.Detail)
+		p.say("%s step %s\n", stamp(e.At), e.Detail)
 	}
 }
 
@@ -61,9 +103,7 @@ func (p *progress) Line(l console.Line) {
 	if p.quiet {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintln(p.w, p.paint("2", "         | "+l.Text))
+	p.say("%s\n", p.paint("2", "         | "+l.Text))
 }
 
 // stamp is a time since power on, in seconds.
@@ -71,9 +111,7 @@ func stamp(d time.Duration) string { return fmt.Sprintf("%8.2f", d.Seconds()) }
 
 // summary ends the run's output: phases and times, the verdict, the files.
 func (p *progress) summary(r *jobs.Result, dir string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintln(p.w)
+	p.say("\n")
 	if n := len(r.Attempts); n > 0 {
 		p.phases(r.Attempts[n-1])
 	}
@@ -81,19 +119,19 @@ func (p *progress) summary(r *jobs.Result, dir string) {
 	if color == "" {
 		color = "1;33"
 	}
-	fmt.Fprintf(p.w, "%s  %s on %s in %.1f s", p.paint(color, strings.ToUpper(string(r.Verdict))), r.Job, r.Board, r.Duration.Seconds())
+	attempts := ""
 	if n := len(r.Attempts); n > 1 {
-		fmt.Fprintf(p.w, ", %d attempts", n)
+		attempts = fmt.Sprintf(", %d attempts", n)
 	}
-	fmt.Fprintln(p.w)
+	p.say("%s  %s on %s in %.1f s%s\n", p.paint(color, strings.ToUpper(string(r.Verdict))), r.Job, r.Board, r.Duration.Seconds(), attempts)
 	if r.Verdict != jobs.Pass {
-		fmt.Fprintf(p.w, "  phase %s: %s\n", r.Phase, r.Message)
+		p.say("  phase %s: %s\n", r.Phase, r.Message)
 		p.tail(r)
 	}
 	for _, name := range []string{"junit.xml", "result.json", "console.log"} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {
-			fmt.Fprintf(p.w, "  %s\n", path)
+			p.say("  %s\n", path)
 		}
 	}
 }
@@ -105,7 +143,7 @@ func (p *progress) tail(r *jobs.Result) {
 	}
 	lines := r.Attempts[len(r.Attempts)-1].Tail
 	for _, line := range lines[max(0, len(lines)-10):] {
-		fmt.Fprintln(p.w, p.paint("2", "  | "+line))
+		p.say("%s\n", p.paint("2", "  | "+line))
 	}
 }
 
@@ -116,7 +154,7 @@ func (p *progress) phases(a jobs.Attempt) {
 			if c.Verdict != jobs.Pass {
 				mark = p.paint("31", string(c.Verdict))
 			}
-			fmt.Fprintf(p.w, "  %-10s %7.2f s  %s\n", c.Name, c.Duration.Seconds(), mark)
+			p.say("  %-10s %7.2f s  %s\n", c.Name, c.Duration.Seconds(), mark)
 		}
 	}
 }

@@ -75,12 +75,13 @@ func (c *cli) run(ctx context.Context, path string, f runFlags) error {
 	})
 	if result != nil {
 		progress.summary(result, dir)
-		if f.json {
-			enc := json.NewEncoder(c.out)
-			enc.SetIndent("", "  ")
-			if err := enc.Encode(result); err != nil {
-				return err
-			}
+	}
+	progress.close()
+	if result != nil && f.json {
+		enc := json.NewEncoder(c.out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(result); err != nil {
+			fmt.Fprintf(c.err, "b2c-runner: failed to print the result: %v\n", err)
 		}
 	}
 	if err != nil {

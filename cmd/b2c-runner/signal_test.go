@@ -155,7 +155,7 @@ func TestSignals(t *testing.T) {
 		{jobs.PhaseSetup, syscall.SIGTERM, strings.Replace(prompt, dir+"/linux-x86_64", slow.URL+"/linux", 1)},
 		{jobs.PhaseFirmware, syscall.SIGINT, prompt},
 		{jobs.PhaseNetboot, syscall.SIGTERM, prompt},
-		{jobs.PhaseKernel, syscall.SIGINT, prompt},
+		{jobs.PhaseKernel, syscall.SIGHUP, prompt},
 		{jobs.PhasePull, syscall.SIGTERM, prompt},
 		{jobs.PhaseSteps, syscall.SIGINT, prompt},
 	} {
@@ -232,5 +232,26 @@ func TestUnprivileged(t *testing.T) {
 	}
 	if exit := p.wait(); exit != 0 {
 		t.Errorf("exit %d\n%s", exit, p.seen.String())
+	}
+}
+
+// TestStoppedTerminal does not read what the program prints, as a terminal does
+// after Ctrl-S, and then leaves altogether: the run ends all the same.
+func TestStoppedTerminal(t *testing.T) {
+	dir := payload(t)
+	flood := "containers: [{image: 'oci:PAYLOAD/busybox.oci', command: [sh, -c, 'seq 30000']}]\n"
+	p := startJob(t, bootJob(dir, flood), nil)
+	p.until(t, jobs.PhaseContainer)
+	exited := make(chan error, 1)
+	go func() { exited <- p.cmd.Wait() }() // closes the pipe only when the program has ended
+	select {
+	case <-exited:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the run is held up by a terminal that does not read")
+	}
+	var o outcome
+	o.read(t, p.out)
+	if o.result.Verdict != jobs.Pass {
+		t.Errorf("%s: %s", o.result.Verdict, o.result.Message)
 	}
 }

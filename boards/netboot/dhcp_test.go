@@ -58,7 +58,7 @@ func TestDHCPClients(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := startLab(t, labConfig{uplink: tc.uplink})
 			add(t, l, offer(macA))
-			ack := netboottest.Plug(t, l.net.Socket(), macA).Lease(tc.client...)
+			ack := netboottest.Plug(t, l.net, macA).Lease(tc.client...)
 
 			type given struct {
 				Addr, Server, Next, Mask, NTP, Router, DNS, Name, File, File67 string
@@ -105,7 +105,7 @@ func TestDHCPRequests(t *testing.T) {
 	seen := newEvents()
 	l := startLab(t, labConfig{events: seen.add})
 	add(t, l, offer(macA))
-	b := netboottest.Plug(t, l.net.Socket(), macA)
+	b := netboottest.Plug(t, l.net, macA)
 	b.Lease()
 	own, other := net.IP{10, 42, 0, 100}, net.IP{10, 42, 0, 101}
 	requested := func(ip net.IP) dhcpv4.Modifier { return dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(ip)) }
@@ -167,7 +167,7 @@ func TestDHCPIgnoresStrangers(t *testing.T) {
 	seen := newEvents()
 	l := startLab(t, labConfig{events: seen.add})
 	add(t, l, offer(macA))
-	stranger := netboottest.Plug(t, l.net.Socket(), macB)
+	stranger := netboottest.Plug(t, l.net, macB)
 	for range 3 {
 		m, err := dhcpv4.NewDiscovery(macB, dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000\x00")),
 			dhcpv4.WithOption(dhcpv4.OptClientArch(iana.EFI_X86_64)))
@@ -178,7 +178,7 @@ func TestDHCPIgnoresStrangers(t *testing.T) {
 			t.Fatalf("a stranger got %v", r)
 		}
 	}
-	netboottest.Plug(t, l.net.Socket(), macA).Lease()
+	netboottest.Plug(t, l.net, macA).Lease()
 	e := seen.wait(t, netboot.DHCPUnknown)
 	if !bytes.Equal(e.MAC, macB) || e.Detail != "linux, PXEClient:Arch:00000?, EFI x86-64" {
 		t.Errorf("the stranger is told about as %v %q", e.MAC, e.Detail)
@@ -190,7 +190,7 @@ func TestDHCPIgnoresStrangers(t *testing.T) {
 
 func TestAddressesStay(t *testing.T) {
 	l := startLab(t, labConfig{})
-	a, b := netboottest.Plug(t, l.net.Socket(), macA), netboottest.Plug(t, l.net.Socket(), macB)
+	a, b := netboottest.Plug(t, l.net, macA), netboottest.Plug(t, l.net, macB)
 	add(t, l, offer(macA))
 	add(t, l, offer(macB))
 	for range 2 {
@@ -238,7 +238,7 @@ func (n *brokenOnce) ListenBroadcast(port uint16) (net.PacketConn, error) {
 func TestDHCPSurvivesItsSocket(t *testing.T) {
 	l := startLab(t, labConfig{wrap: func(n netboot.Network) netboot.Network { return &brokenOnce{Network: n} }})
 	add(t, l, offer(macA))
-	b := netboottest.Plug(t, l.net.Socket(), macA)
+	b := netboottest.Plug(t, l.net, macA)
 	for range 10 {
 		m, err := dhcpv4.NewDiscovery(macA)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"b2c-runner/boards/netboot"
+	"b2c-runner/boards/netboot/netboottest"
 	"b2c-runner/boards/virtual"
 )
 
@@ -142,9 +143,12 @@ func startQEMU(t *testing.T, n *virtual.Usernet, mac net.HardwareAddr) *console 
 	c := &console{changed: make(chan struct{}, 1)}
 	cmd := exec.CommandContext(ctx, qemu, "-machine", "pc,graphics=off", "-accel", "tcg", "-m", "256",
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-boot", "n",
-		"-netdev", "stream,id=n0,server=off,addr.type=unix,addr.path="+n.Socket(),
+		"-netdev", "socket,id=n0,fd=3",
 		"-device", "virtio-net-pci,netdev=n0,mac="+mac.String())
 	cmd.Stdout, cmd.Stderr = c, os.Stderr
+	cable := netboottest.Cable(t, n)
+	defer cable.Close()
+	cmd.ExtraFiles = []*os.File{cable}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

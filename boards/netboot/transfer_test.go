@@ -66,7 +66,7 @@ func startBench(t *testing.T) *bench {
 	}
 	initramfs := append(append(append(one, 0, 0, 0), append(two, 0, 0, 0)...), three...)
 	bn.files = map[string][]byte{"boot.ipxe": []byte(script), "kernel": kernel, "initramfs": initramfs, "dtb": dtb}
-	bn.board = netboottest.Plug(t, bn.net.Socket(), macA)
+	bn.board = netboottest.Plug(t, bn.net, macA)
 	bn.board.Lease()
 	bn.client = bn.board.HTTP()
 	return bn
@@ -184,7 +184,7 @@ func (b *bench) raw(t *testing.T, request string) int {
 // TestStrangersGetNothing asks from an address that no offer has.
 func TestStrangersGetNothing(t *testing.T) {
 	b := startBench(t)
-	stranger := netboottest.Plug(t, b.net.Socket(), macB)
+	stranger := netboottest.Plug(t, b.net, macB)
 	stranger.Use(netip.MustParsePrefix("10.42.0.200/24"), netip.IPv4Unspecified())
 	res, err := stranger.HTTP().Get("http://10.42.0.1:80/kernel")
 	if err != nil {

@@ -2,16 +2,12 @@ package virtual
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
@@ -25,8 +21,6 @@ import (
 
 // UsernetConfig says what a Usernet looks like.
 type UsernetConfig struct {
-	// Dir is where the socket is made; empty: a temporary directory.
-	Dir string
 	// Prefix is the segment's; its first address is the gateway's. Zero: 10.42.0.0/24.
 	Prefix netip.Prefix
 	// Uplink forwards TCP and UDP to the outside, and serves DNS on the gateway.
@@ -35,14 +29,11 @@ type UsernetConfig struct {
 }
 
 // Usernet is an Ethernet segment in this process, a netboot.Network without
-// privileges: gVisor's network stack is the gateway, and QEMU boards plug in
-// through a Unix socket.
+// privileges: gVisor's network stack is the gateway, and boards plug in by Attach.
 type Usernet struct {
 	cfg     UsernetConfig
 	log     *slog.Logger
 	gateway netip.Prefix
-	tempDir string
-	socket  net.Listener
 	stack   *stack.Stack
 	link    *channel.Endpoint
 	segment *segment
@@ -63,14 +54,12 @@ const (
 	// usernetQueue is how many frames may wait between the stack and the
 	// segment, and for each board; more are lost, as on a wire.
 	usernetQueue = 2048
-	// maxSocketPath is what fits in sockaddr_un.
-	maxSocketPath = 107
 )
 
 // gatewayMAC is a locally administered address.
 var gatewayMAC = [6]byte{0x02, 0xb2, 0xc0, 0x00, 0x00, 0x01}
 
-// NewUsernet makes a segment and its socket. Nothing passes until Run.
+// NewUsernet makes a segment. Nothing passes until Run.
 func NewUsernet(cfg UsernetConfig) (*Usernet, error) {
 	if !cfg.Prefix.IsValid() {
 		cfg.Prefix = netip.MustParsePrefix("10.42.0.0/24")
@@ -86,34 +75,11 @@ func NewUsernet(cfg UsernetConfig) (*Usernet, error) {
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
-	if err := u.listenUnix(); err != nil {
-		return nil, err
-	}
 	if err := u.makeStack(); err != nil {
 		u.Close()
 		return nil, err
 	}
 	return u, nil
-}
-
-func (u *Usernet) listenUnix() error {
-	dir := u.cfg.Dir
-	if dir == "" {
-		var err error
-		if u.tempDir, err = os.MkdirTemp("", "b2c-net-"); err != nil {
-			return fmt.Errorf("failed to make a directory for the network's socket: %w", err)
-		}
-		dir = u.tempDir
-	}
-	path := filepath.Join(dir, "net.sock")
-	err := fmt.Errorf("failed to make socket %q: the path is longer than %d bytes (try: a shorter TMPDIR)", path, maxSocketPath)
-	if len(path) <= maxSocketPath {
-		u.socket, err = net.Listen("unix", path)
-	}
-	if err != nil && u.tempDir != "" {
-		os.RemoveAll(u.tempDir)
-	}
-	return err
 }
 
 func (u *Usernet) makeStack() error {
@@ -146,24 +112,21 @@ func (u *Usernet) makeStack() error {
 	return nil
 }
 
-// Socket is the path for QEMU's -netdev stream,server=off,addr.type=unix,addr.path=….
-func (u *Usernet) Socket() string { return u.socket.Addr().String() }
-
 // Run carries frames until ctx ends, which is no error. Boards may plug in and
 // out all the time. It is called once.
 func (u *Usernet) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var carrying sync.WaitGroup
+	defer carrying.Wait()
 	if u.uplink != nil {
 		if err := u.uplink.open(ctx, u); err != nil {
 			return err
 		}
-		g.Go(func() error { u.uplink.run(ctx); return nil })
+		carrying.Go(func() { u.uplink.run(ctx) })
 	}
 	u.begin(ctx)
 	defer u.end()
-	g.Go(func() error { return u.accept(ctx) })
-	g.Go(func() error { u.pump(ctx); return nil })
-	return g.Wait()
+	u.pump(ctx)
+	return nil
 }
 
 // begin plugs in who waits.
@@ -188,21 +151,6 @@ func (u *Usernet) end() {
 	u.waiting = nil
 	u.mu.Unlock()
 	u.ports.Wait()
-}
-
-func (u *Usernet) accept(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { u.socket.Close() })()
-	for {
-		conn, err := u.socket.Accept()
-		if err == nil {
-			u.Attach(conn)
-			continue
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("failed to accept a board on the network's socket: %w", err)
-	}
 }
 
 // Attach plugs in a board, by a stream on which each frame stands behind its
@@ -238,22 +186,12 @@ func (u *Usernet) pump(ctx context.Context) {
 	}
 }
 
-// Close ends the stack, with every socket on it, and removes the Unix socket. It
-// is called after Run has returned.
-func (u *Usernet) Close() error {
-	var err error
+// Close ends the stack, with every socket on it. It is called after Run has
+// returned.
+func (u *Usernet) Close() {
 	u.closeOnce.Do(func() {
 		u.end()
-		if u.stack != nil {
-			u.link.Close()
-			u.stack.Destroy()
-		}
-		if err = u.socket.Close(); errors.Is(err, net.ErrClosed) {
-			err = nil
-		}
-		if u.tempDir != "" {
-			err = errors.Join(err, os.RemoveAll(u.tempDir))
-		}
+		u.link.Close()
+		u.stack.Destroy()
 	})
-	return err
 }

@@ -34,7 +34,7 @@ func solicitation(src tcpip.Address, change func(icmp header.ICMPv6, ip header.I
 
 func TestUsernetAdvertises(t *testing.T) {
 	u := startUsernet(t, UsernetConfig{})
-	a := netboottest.Plug(t, u.Socket(), boardA)
+	a := netboottest.Plug(t, u, boardA)
 	own := header.LinkLocalAddr(tcpip.LinkAddress(boardA))
 	for _, tc := range []struct {
 		name   string

@@ -142,8 +142,9 @@ func (c *cli) openVirtual(model *boards.Model, f benchFlags) (*bench, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- segment.Run(ctx) }()
 	return &bench{board: virtual.New(model, segment), network: segment, uplink: f.uplink, close: func() error {
+		defer segment.Close()
 		cancel()
-		return errors.Join(<-ended, segment.Close())
+		return <-ended
 	}}, nil
 }
 

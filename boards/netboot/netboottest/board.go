@@ -34,8 +34,7 @@ const (
 	Silence  = 300 * time.Millisecond
 )
 
-// Board is a network card with a stack behind it, plugged into a socket that
-// speaks QEMU's "-netdev stream".
+// Board is a network card with a stack behind it, plugged into a segment.
 type Board struct {
 	MAC    net.HardwareAddr
 	DHCP   chan *dhcpv4.DHCPv4 // replies
@@ -49,14 +48,10 @@ type Board struct {
 }
 
 // Plug plugs a board in until the test ends or Unplug.
-func Plug(t testing.TB, socket string, mac net.HardwareAddr) *Board {
+func Plug(t testing.TB, network Segment, mac net.HardwareAddr) *Board {
 	t.Helper()
-	conn, err := net.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &Board{
-		MAC: mac, t: t, conn: conn,
+		MAC: mac, t: t, conn: Dial(t, network),
 		DHCP:   make(chan *dhcpv4.DHCPv4, 64),
 		Frames: make(chan []byte, 64),
 		link:   channel.New(1024, 1514, tcpip.LinkAddress(mac)),

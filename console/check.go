@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// Check refuses a pattern that does not compile (RE2), that can match a newline
+// Check refuses a pattern that does not compile (RE2), that needs a line break
 // (matching is line by line, so that such a match would be missed), or that
-// needs a character which is removed before matching.
+// needs a character which is removed before matching. A class such as \s or [^x]
+// is taken, and means the characters of one line.
 func Check(pattern string) error {
 	_, err := parse(pattern)
 	return err
@@ -20,8 +21,7 @@ func parse(pattern string) (*syntax.Regexp, error) {
 		return nil, fmt.Errorf("failed to parse pattern %q: %w", pattern, err)
 	}
 	if crossesLines(re) {
-		return nil, fmt.Errorf("pattern %q can match a newline, but the console is matched line by line "+
-			`(try: [ \t] for \s, [^x\n] for [^x], no \n and no (?s))`, pattern)
+		return nil, fmt.Errorf("pattern %q needs a line break, but the console is matched line by line (try: an expect for each line, and $ for the end)", pattern)
 	}
 	if r := removed(re); r >= 0 {
 		return nil, fmt.Errorf("pattern %q needs the character %q, which is removed before matching (try: leave it out)", pattern, r)
@@ -48,20 +48,18 @@ func Lint(pattern string) []string {
 	return warnings
 }
 
-// crossesLines reports whether a match can contain a newline.
+// crossesLines reports whether re cannot do without a line break, or says with
+// (?s) that it wants to run over them.
 func crossesLines(re *syntax.Regexp) bool {
 	switch re.Op {
+	case syntax.OpQuest, syntax.OpStar:
+		return re.Sub[0].Op == syntax.OpAnyChar
+	case syntax.OpAnyChar:
+		return true
 	case syntax.OpLiteral:
 		return slices.Contains(re.Rune, '\n')
 	case syntax.OpCharClass:
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			if re.Rune[i] <= '\n' && '\n' <= re.Rune[i+1] {
-				return true
-			}
-		}
-		return false
-	case syntax.OpAnyChar:
-		return true
+		return slices.Equal(re.Rune, []rune{'\n', '\n'})
 	default:
 		return slices.ContainsFunc(re.Sub, crossesLines)
 	}

@@ -11,7 +11,7 @@ import (
 
 // cleaned is the text of raw, fed in reads of size bytes.
 func cleaned(raw []byte, size int) *history {
-	h := newHistory(1 << 20)
+	h := newHistory(40 * len(raw))
 	c := newCleaner(h)
 	for i := 0; i < len(raw); i += size {
 		c.feed(raw[i:min(len(raw), i+size)], int64(i))

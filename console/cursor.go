@@ -42,8 +42,8 @@ func (s *Stream) Cursor() *Cursor {
 	return c
 }
 
-// CursorAt starts at line n (0: the beginning), or at the first line after it
-// that is still kept; what is already gone counts as dropped.
+// CursorAt starts at line n (0: the beginning, of which what is already gone counts
+// as dropped), or at the first line after it that is still kept.
 func (s *Stream) CursorAt(n int) *Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,8 @@ func (c *Cursor) Dropped() int64 {
 	return c.dropped + max(0, c.s.hist.base-c.pos)
 }
 
-// Next returns the next whole line, or what an Expect left of one. When no more
+// Next returns the next whole line, or what an Expect left of one. The first line
+// is the first sign of life of a board: line noise at power-on has no newline. When no more
 // will come it returns the unfinished line, if there is text in it, and then the
 // reason: ErrLost or the error of the log. The end of ctx is an error as well.
 func (c *Cursor) Next(ctx context.Context) (Line, error) {

@@ -91,13 +91,23 @@ func TestNextWithoutRetriesLeavesItsCaseOut(t *testing.T) {
 
 func TestRefusedPatternsAreNamed(t *testing.T) {
 	s, _ := open(t, console.Config{})
-	for _, pattern := range []string{`a\nb`, `a\s+b`, `(?s)a.b`, `a[^x]b`, `done\r$`, `(`} {
+	for _, pattern := range []string{`a\nb`, `(?s)a.b`, `done\r$`, `(`} {
 		if _, err := s.Cursor().Expect(t.Context(), console.ExpectOptions{}, ok(pattern)); err == nil {
 			t.Errorf("%q was taken", pattern)
 		}
 	}
 	if _, err := s.Cursor().Expect(t.Context(), console.ExpectOptions{}); err == nil {
 		t.Error("no pattern at all was taken")
+	}
+}
+
+func TestClassesStayOnTheirLine(t *testing.T) {
+	for _, pattern := range []string{`a\s+b`, `a[^x]b`, `a\Wb`, `a[^x]*b`} {
+		s, _ := open(t, console.Config{}, consoletest.Say("a\nb\na\n b\na b\n"))
+		m, err := s.CursorAt(0).Expect(t.Context(), console.ExpectOptions{Deadline: time.Now().Add(5 * time.Second)}, ok(pattern))
+		if err != nil || m.Line.N != 4 || m.Groups[0] != "a b" {
+			t.Errorf("%s: match %+v, %v, want the one on line 4", pattern, m, err)
+		}
 	}
 }
 
@@ -232,12 +242,60 @@ func outcome(t *testing.T, transcript string, cuts []int, patterns []string) []s
 	return got
 }
 
+// TestWhatTheKernelCutIsJoinedOnce: only with the line behind the kernel's.
+func TestWhatTheKernelCutIsJoinedOnce(t *testing.T) {
+	for transcript, want := range map[string]int{
+		"/ [   12.345678] x\r\nother\r\n# ": 0, "/ [   12.345678] x\r\n# o\r\n# ": 1,
+	} {
+		if got := outcome(t, transcript, []int{3}, []string{`/ # `}); len(got) != want {
+			t.Errorf("%q: %q", transcript, got)
+		}
+	}
+}
+
+// TestFastPortWaitsForACursor: a port that can wait is not read faster than a
+// cursor at work can follow, so that no line is missed.
+func TestFastPortWaitsForACursor(t *testing.T) {
+	log := kernelLog(8 << 20)
+	s := console.NewStream(&memoryPort{data: log, size: 4096, end: make(chan struct{})}, console.Config{})
+	defer s.Close()
+	c := s.CursorAt(0)
+	opts := console.ExpectOptions{Deadline: time.Now().Add(time.Minute)}
+	if _, err := c.Expect(t.Context(), opts, benchCases()...); err != nil || c.Dropped() > 0 {
+		t.Errorf("dropped %d, %v", c.Dropped(), err)
+	}
+}
+
+// TestFastPortWaitsForANewCursor: also before it has asked for its first line.
+func TestFastPortWaitsForANewCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, port := open(t, console.Config{History: 256 << 10}, consoletest.Say("on\r\n"))
+		time.Sleep(5 * time.Second)
+		c := s.CursorAt(0)
+		port.Feed(consoletest.Say(strings.Repeat("0123456\r\n", 100_000) + "end\r\n"))
+		synctest.Wait()
+		for {
+			line, err := c.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line.Text == "end" {
+				break
+			}
+		}
+		if c.Dropped() > 0 {
+			t.Errorf("dropped %d", c.Dropped())
+		}
+	})
+}
+
 func TestOutrunCursorCountsWhatItMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := strings.Repeat("x", 99) + "\n"
-		s, _ := open(t, console.Config{History: 128 << 10}, consoletest.Say(strings.Repeat(line, 5000)), consoletest.Say("end\n"))
+		s, _ := open(t, console.Config{History: 128 << 10}, consoletest.Wait(5*time.Second),
+			consoletest.Say(strings.Repeat(line, 5000)), consoletest.Say("end\n"))
 		c := s.CursorAt(0)
-		synctest.Wait()
+		time.Sleep(6 * time.Second)
 		var read int64
 		for {
 			l, err := c.Next(t.Context())

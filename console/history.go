@@ -85,9 +85,12 @@ func (h *history) newline(raw, at int64) {
 	h.evict()
 }
 
+// size is what counts against the limit.
+func (h *history) size() int { return len(h.buf) - h.lo + markCost*(len(h.marks)-h.mlo) }
+
 // evict drops whole lines from the front until the limit is kept.
 func (h *history) evict() {
-	for h.mlo < len(h.marks)-1 && len(h.buf)-h.lo+markCost*(len(h.marks)-h.mlo) > h.limit {
+	for h.mlo < len(h.marks)-1 && h.size() > h.limit {
 		next := h.marks[h.mlo+1].off
 		h.lo += int(next - h.base)
 		h.base = next

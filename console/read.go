@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	readSize      = 64 << 10
+	readSize      = 16 << 10
 	maxEmptyReads = 100
 )
 

@@ -177,15 +177,17 @@ func TestFullDiskOfTheCastIsReportedAndDoesNotEndTheLog(t *testing.T) {
 func TestSlowViewerStallsNobody(t *testing.T) {
 	data := kernelLog(8 << 20)
 	var log bytes.Buffer
-	end := make(chan struct{})
-	s := console.NewStream(&memoryPort{data: data, size: 4096, end: end}, console.Config{Log: &log})
+	port := consoletest.New()
+	s := console.NewStream(port, console.Config{Log: &log})
 	stuck, slow := s.Subscribe(1000), s.Subscribe(64<<10)
+	c := s.Cursor()
+	port.Feed(consoletest.Say(string(data)))
 	small := make([]byte, 100)
 	n, err := slow.Read(small)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CursorAt(0).Expect(t.Context(), console.ExpectOptions{Deadline: time.Now().Add(time.Minute)}, ok(`exit_code: 0`)); err != nil {
+	if _, err := c.Expect(t.Context(), console.ExpectOptions{Deadline: time.Now().Add(time.Minute)}, ok(`exit_code: 0`)); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -7,8 +7,9 @@ import (
 
 // A fast port (a socket) can outrun a cursor that is at work. Such a port can
 // wait, so the reader yields to the cursor, but never longer than yieldTime for
-// one read: a UART of 3 Mbaud sends 6 kB meanwhile, a tenth of what the kernel
-// buffers. A cursor that has not asked for text during idleTime is not waited for.
+// one read: a UART of 3 Mbaud sends 6 kB meanwhile, less than one read takes and a
+// tenth of what the kernel buffers. A cursor that has not asked for text during
+// idleTime is not waited for.
 const (
 	yieldTime = 20 * time.Millisecond
 	idleTime  = time.Second
@@ -57,11 +58,14 @@ func (s *Stream) progress(c *Cursor, off int64) {
 	}
 }
 
-// lagging reports whether a cursor at work is behind by more than half of the
-// history; the lock is held.
+// lagging reports whether a cursor at work has read less than half of what the
+// history can keep; the lock is held.
 func (s *Stream) lagging(now time.Duration) bool {
+	h := s.hist
+	kept := h.end() - h.base
 	s.pressed = slices.ContainsFunc(s.working, func(c *Cursor) bool {
-		return s.hist.end()-c.need > int64(s.hist.limit/2) && now-c.asked <= idleTime
+		unread := h.end() - c.need
+		return now-c.asked <= idleTime && int64(h.size())*unread > int64(h.limit/2)*kept
 	})
 	return s.pressed
 }
@@ -70,7 +74,7 @@ func (s *Stream) lagging(now time.Duration) bool {
 func (s *Stream) yield(now time.Duration) {
 	timer := time.NewTimer(yieldTime)
 	defer timer.Stop()
-	for {
+	for lagging := true; lagging; {
 		select {
 		case <-s.relief:
 		case <-timer.C:
@@ -79,10 +83,7 @@ func (s *Stream) yield(now time.Duration) {
 			return
 		}
 		s.mu.Lock()
-		lagging := s.lagging(now)
+		lagging = s.lagging(now)
 		s.mu.Unlock()
-		if !lagging {
-			return
-		}
 	}
 }

@@ -83,18 +83,17 @@ func TestDHCPClients(t *testing.T) {
 	if err := os.WriteFile(script, []byte(leaseScript), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	pid := filepath.Join(dir, "dhclient.pid")
 	tests := map[string]struct {
-		tool string
-		get  []string
-		end  []string
+		tool  string
+		get   []string
+		stays bool // until it is killed
 	}{
 		"udhcpc": {tool: "busybox", get: []string{"busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "5", "-T", "1", "-s", script}},
 		"udhcpc with broadcast flag": {tool: "busybox",
 			get: []string{"busybox", "udhcpc", "-B", "-i", "eth0", "-n", "-q", "-f", "-t", "5", "-T", "1", "-s", script}},
 		"dhclient": {tool: "dhclient",
-			get: []string{"dhclient", "-4", "-1", "-cf", "/dev/null", "-sf", script, "-lf", filepath.Join(dir, "leases"), "-pf", pid, "eth0"},
-			end: []string{"sh", "-c", "kill $(cat " + pid + ")"}},
+			get:   []string{"dhclient", "-4", "-d", "-cf", "/dev/null", "-sf", script, "-lf", filepath.Join(dir, "leases"), "--no-pid", "eth0"},
+			stays: true},
 		"dhcpcd": {tool: "dhcpcd",
 			get: []string{"dhcpcd", "-4", "-1", "-B", "-A", "-t", "20", "-f", "/dev/null", "-c", "/bin/true", "eth0"}},
 	}
@@ -102,7 +101,12 @@ func TestDHCPClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			needTools(t, tt.tool)
 			_, acks := serveBoard(t, openNet(t, host(t)))
-			in(t, "board", tt.get...)
+			if tt.stays {
+				start(t, "board", tt.get...)
+				await(t, "default via", func() string { return in(t, "board", "ip", "route") })
+			} else {
+				in(t, "board", tt.get...)
+			}
 			if got := in(t, "board", "ip", "addr", "show", "eth0"); !strings.Contains(got, "inet 10.113.0.10/24") {
 				t.Errorf("the board's address is another:\n%s", got)
 			}
@@ -111,9 +115,6 @@ func TestDHCPClients(t *testing.T) {
 			}
 			if acks() == 0 {
 				t.Error("the lease was not acknowledged")
-			}
-			if tt.end != nil {
-				in(t, "board", tt.end...)
 			}
 		})
 	}

@@ -75,32 +75,31 @@ func start(t *testing.T, ns string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// awaitPort waits until something listens in a namespace ("": the host): a socket
-// in /proc/net/udp or tcp is no event that can be waited for otherwise.
-func awaitPort(t *testing.T, ns, proto string, port uint16) {
+// await waits for what the kernel tells nobody, but shows who looks.
+func await(t *testing.T, want string, look func() string) {
 	t.Helper()
+	text := ""
 	for deadline := time.Now().Add(commandTime); time.Now().Before(deadline); {
-		var table string
-		if ns == "" {
-			table = must(t, "cat", "/proc/net/"+proto)
-		} else {
-			table = in(t, ns, "cat", "/proc/net/"+proto)
-		}
-		if strings.Contains(table, fmt.Sprintf(":%04X 00000000:0000", port)) {
+		if text = look(); strings.Contains(text, want) {
 			return
 		}
 	}
-	t.Fatalf("nobody listens on %s port %d", proto, port)
+	t.Fatalf("%q does not come:\n%s", want, text)
+}
+
+// awaitPort waits until something listens in a namespace ("": the host).
+func awaitPort(t *testing.T, ns, proto string, port uint16) {
+	t.Helper()
+	await(t, fmt.Sprintf(":%04X 00000000:0000", port), func() string {
+		if ns == "" {
+			return must(t, "cat", "/proc/net/"+proto)
+		}
+		return in(t, ns, "cat", "/proc/net/"+proto)
+	})
 }
 
 // awaitUp waits for the kernel's link watch, which sees a carrier a moment later.
 func awaitUp(t *testing.T, link string) {
 	t.Helper()
-	for deadline := time.Now().Add(commandTime); time.Now().Before(deadline); {
-		text := must(t, "ip", "addr", "show", link)
-		if strings.Contains(text, "inet6 fe80") && !strings.Contains(text, "tentative") {
-			return
-		}
-	}
-	t.Fatalf("%s does not come up", link)
+	await(t, "inet6 fe80", func() string { return must(t, "ip", "addr", "show", "dev", link, "-tentative") })
 }

@@ -158,6 +158,8 @@ func FuzzAnswer(f *testing.F) {
 		f.Fatalf("got %v, %v", got, ok)
 	}
 	f.Add(frame)
+	another := bytes.Replace(frame, question.TransactionID[:], []byte{4, 3, 2, 1}, 1)
+	f.Add(another)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		isARPRequest(frame)
 		got, ok := answer(frame, question)

@@ -93,9 +93,14 @@ func TestForeignSourceStaysIn(t *testing.T) {
 	in(t, "board", "ip", "addr", "add", "10.99.0.10/24", "dev", "eth0")
 	in(t, "board", "ip", "route", "add", "default", "via", runnerIP, "dev", "eth0", "onlink")
 	must(t, "ip", "route", "add", "10.99.0.0/24", "dev", "lab0")
+	in(t, "outside", "ip", "route", "add", "10.99.0.0/24", "via", "198.51.100.1")
 	serveFile(t, "outside", "from outside")
 	if got, err := reach(t, "board", outside); err == nil {
 		t.Errorf("it reaches the outside: %q", got)
+	}
+	must(t, "nft", "delete", "table", "inet", "b2c-runner-lab0")
+	if _, err := reach(t, "board", outside); err != nil {
+		t.Errorf("without our table it does not either, so that the test proves nothing: %v", err)
 	}
 }
 

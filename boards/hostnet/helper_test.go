@@ -12,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mdlayher/ndp"
+	"golang.org/x/net/ipv6"
 )
 
 // task is what this binary does as a process of its own.
@@ -33,6 +36,8 @@ func help(text string) {
 			err = tryEverything(what.Config)
 		case "receive":
 			answer, err = receive()
+		case "solicit":
+			err = solicitFromAfar()
 		}
 	}
 	if err != nil {
@@ -77,6 +82,25 @@ func receive() (string, error) {
 		return "", err
 	}
 	return from.String(), nil
+}
+
+// solicitFromAfar sends a router solicitation that has passed a router, which no
+// one may answer (RFC 4861, section 6.1.1).
+func solicitFromAfar() error {
+	c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := ipv6.NewPacketConn(c).SetMulticastHopLimit(ndp.HopLimit - 1); err != nil {
+		return err
+	}
+	text, err := ndp.MarshalMessage(&ndp.RouterSolicitation{})
+	if err != nil {
+		return err
+	}
+	_, err = c.WriteTo(text, &net.IPAddr{IP: net.IPv6linklocalallrouters, Zone: "eth0"})
+	return err
 }
 
 // helper is a process that does a task.

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"b2c-runner/boards/netboot"
 	"b2c-runner/boards/netboot/netboottest"
@@ -92,6 +92,28 @@ func TestBroadcastsComeFromTheGateway(t *testing.T) {
 	}
 }
 
+// TestBroadcastsOfOthersAreNotHeard: a client on the uplink asks before the board.
+func TestBroadcastsOfOthersAreNotHeard(t *testing.T) {
+	needTools(t, "busybox")
+	c, err := openNet(t, host(t)).ListenBroadcast(67)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, ns := range []string{"outside", "board"} {
+		_, _ = command(t.Context(), "ip", "netns", "exec", ns, "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "1", "-T", "1", "-s", "/bin/true")
+	}
+	buf := make([]byte, 1500)
+	n, _, err := c.ReadFrom(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := dhcpv4.FromBytes(buf[:n])
+	if err != nil || m.ClientHWAddr.String() != boardMAC {
+		t.Errorf("heard %v, %v", m, err)
+	}
+}
+
 func TestLostAddressIsTold(t *testing.T) {
 	h := openNet(t, host(t))
 	must(t, "ip", "addr", "flush", "dev", "lab0")
@@ -107,6 +129,11 @@ func TestRouterSolicitationIsAnswered(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- h.ServeRouterAdvertisements(ctx) }()
+	in(t, "board", "rdisc6", "-1", "-r", "10", "-w", "1000", "eth0")
+	sent := advertisements(t)
+	if got := startHelper(t, task{Do: "solicit"}, "ip", "netns", "exec", "board", copyOfSelf(t)).answer(t); got != "ready" {
+		t.Fatal(got)
+	}
 	out := in(t, "board", "rdisc6", "-1", "-r", "10", "-w", "1000", "eth0")
 	for _, want := range []string{
 		"Router lifetime           :            0 (0x00000000)",
@@ -120,11 +147,24 @@ func TestRouterSolicitationIsAnswered(t *testing.T) {
 	if strings.Contains(out, "Prefix") || t.Failed() {
 		t.Errorf("wrong advertisement:\n%s", out)
 	}
+	if got := advertisements(t); got != sent+1 {
+		t.Errorf("%d advertisements were sent for one solicitation and one from another segment", got-sent)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("ended with %v", err)
 	}
 	netboottest.ExpectNoGoroutines(t, "hostnet.(*Hostnet)")
+}
+
+// advertisements is how many this host has ever sent.
+func advertisements(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.Fields(must(t, "grep", "Icmp6OutRouterAdvertisements", "/proc/net/snmp6"))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestAdvertisingWaitsForIPv6: the address comes after the server.
@@ -150,89 +190,4 @@ func TestAdvertisingWaitsForIPv6(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("ended with %v", err)
 	}
-}
-
-// TestPowersThatSuffice runs as nobody: with the three capabilities everything
-// works, and without any of them the error says which, and how to give it.
-func TestPowersThatSuffice(t *testing.T) {
-	needTools(t, "setpriv")
-	all := []string{"net_admin", "net_raw", "net_bind_service"}
-	tests := map[string]struct {
-		caps []string
-		want string
-	}{
-		"all":                 {all, "ready"},
-		"none":                {nil, `error: failed to set up network interface "lab0": needs CAP_NET_ADMIN and CAP_NET_RAW and CAP_NET_BIND_SERVICE ` + capabilityAdvice},
-		"no net_admin":        {all[1:], `error: failed to set up network interface "lab0": needs CAP_NET_ADMIN ` + capabilityAdvice},
-		"no net_raw":          {[]string{all[0], all[2]}, `error: failed to set up network interface "lab0": needs CAP_NET_RAW ` + capabilityAdvice},
-		"no net_bind_service": {all[:2], `error: failed to set up network interface "lab0": needs CAP_NET_BIND_SERVICE ` + capabilityAdvice},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			cfg := host(t)
-			before := snapshot(t)
-			cfg.StateDir = openToNobody(t)
-			nobody := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
-			if len(tt.caps) > 0 {
-				caps := "+" + strings.Join(tt.caps, ",+")
-				nobody = append(nobody, "--inh-caps="+caps, "--ambient-caps="+caps)
-			}
-			helper := startHelper(t, task{Do: "serve", Config: cfg}, append(nobody, copyOfSelf(t))...)
-			if got := helper.answer(t); got != tt.want {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
-			}
-			if diff := cmp.Diff(before, snapshot(t)); diff != "" {
-				t.Errorf("not as before (-before +after):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestSetcapAdvice does what the advice says: with file capabilities the kernel lets
-// a process look at less of itself than with inherited ones.
-func TestSetcapAdvice(t *testing.T) {
-	needTools(t, "setpriv", "setcap")
-	cfg := host(t)
-	before := snapshot(t)
-	cfg.StateDir = openToNobody(t)
-	self := copyOfSelf(t)
-	_, advice, _ := strings.Cut(capabilityAdvice, "setcap ")
-	caps, _, _ := strings.Cut(advice, " ")
-	if _, err := command(t.Context(), "setcap", caps, self); err != nil {
-		t.Skipf("needs file capabilities: %v", err)
-	}
-	helper := startHelper(t, task{Do: "serve", Config: cfg}, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", self)
-	if got := helper.answer(t); got != "ready" {
-		t.Error(got)
-	}
-	if diff := cmp.Diff(before, snapshot(t)); diff != "" {
-		t.Errorf("not as before (-before +after):\n%s", diff)
-	}
-}
-
-func openToNobody(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "hostnet-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chown(dir, 65534, 65534); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// copyOfSelf is this binary where nobody may run it.
-func copyOfSelf(t *testing.T) string {
-	t.Helper()
-	binary, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(openToNobody(t), "self")
-	if err := os.WriteFile(path, binary, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

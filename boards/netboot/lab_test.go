@@ -49,9 +49,7 @@ func startLab(t *testing.T, cfg labConfig) *lab {
 		if err := g.Wait(); err != nil {
 			t.Errorf("the lab ended: %v", err)
 		}
-		if err := n.Close(); err != nil {
-			t.Errorf("closing the network: %v", err)
-		}
+		n.Close()
 		netboottest.ExpectNoGoroutines(t, "boards/netboot.", "boards/virtual.", "pin/tftp")
 	})
 	t.Cleanup(l.stop)

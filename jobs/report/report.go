@@ -1,5 +1,6 @@
 // Package report writes the outcome of runs for people's and machines' tools:
-// JUnit for GitLab, GitHub and Jenkins, and result.json with everything.
+// JUnit for GitLab, GitHub and Jenkins, result.json with everything, and
+// report.html for people.
 package report
 
 import (
@@ -18,14 +19,15 @@ import (
 const (
 	JUnitFile  = "junit.xml"
 	ResultFile = "result.json"
+	HTMLFile   = "report.html"
 )
 
 // maxResult bounds what ReadJSON takes.
 const maxResult = 256 << 20
 
-// Write writes junit.xml and result.json into dir. A reader, or a crash, finds
-// the old file or the new one, never a part. If one cannot be written the other
-// still is.
+// Write writes junit.xml, result.json and report.html into dir, the last with the
+// console's recording that lies there. A reader, or a crash, finds the old file or
+// the new one, never a part. If one cannot be written the others still are.
 func Write(dir string, r *jobs.Result) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -35,6 +37,7 @@ func Write(dir string, r *jobs.Result) error {
 	return errors.Join(
 		writeFile(root, ResultFile, func(w io.Writer) error { return JSON(w, r) }),
 		writeFile(root, JUnitFile, func(w io.Writer) error { return JUnit(w, r) }),
+		writeFile(root, HTMLFile, func(w io.Writer) error { return writeHTML(w, r, root) }),
 	)
 }
 

@@ -259,7 +259,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 3 {
 		t.Errorf("directory has %v, %v", entries, err)
 	}
 	f, err := os.Open(filepath.Join(dir, report.ResultFile))

@@ -9,8 +9,9 @@ SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 # The virtual board and its payload.
 DEMO_PACKAGES := qemu-system-x86 ipxe-qemu zstd cpio binutils xz-utils
 # The real counterparts that the tests talk to.
-TEST_PACKAGES := $(DEMO_PACKAGES) busybox-static conserver-client conserver-server curl dnsmasq-base \
-	iproute2 nftables openssh-client openssh-server python3-pexpect ser2net skopeo socat util-linux
+TEST_PACKAGES := $(DEMO_PACKAGES) atftp busybox chromium conserver-client conserver-server curl \
+	dhcpcd-base dnsmasq-base fonts-dejavu-core iproute2 isc-dhcp-client libcap2-bin ndisc6 nftables \
+	openssh-client openssh-server procps python3-pexpect ser2net skopeo socat tftp-hpa util-linux
 
 .PHONY: build demo test bench lint clean payload demo-packages test-packages
 

@@ -29,6 +29,8 @@ type Job struct {
 	Blame map[Phase]Verdict `yaml:"blame"`
 	// Alarms changes what is made of reports of a dying or unwell kernel.
 	Alarms Alarms `yaml:"alarms"`
+	// Results are testcases that the board itself prints.
+	Results Results `yaml:"results"`
 	// Steps are done at the console, in order.
 	Steps []Step `yaml:"steps"`
 
@@ -98,6 +100,18 @@ type Timeouts struct {
 	// Finish runs from the last step to the pipeline's status.
 	Finish time.Duration `yaml:"finish"`
 }
+
+// Results says where testcases of their own come from.
+type Results struct {
+	// From are the forms to look for on the console: ktap, lava, gtest.
+	From []Form `yaml:"from" strict:"single"`
+}
+
+// Form is a way in which programs print testcases.
+type Form string
+
+// Values names the forms a job file may use.
+func (Form) Values() []string { return []string{"ktap", "lava", "gtest"} }
 
 // Alarms changes what is made of what the console reports from power-on to
 // power-off.

@@ -236,7 +236,7 @@ func TestReadme(t *testing.T) {
 	}
 	titles := map[string]string{
 		"Job": "Job", "Selector": "board", "Deploy": "deploy", "Asset": "file", "Container": "containers",
-		"Timeouts": "timeouts", "Alarms": "alarms", "AlarmRule": "rule", "Step": "steps", "Expect": "expect",
+		"Timeouts": "timeouts", "Results": "results", "Alarms": "alarms", "AlarmRule": "rule", "Step": "steps", "Expect": "expect",
 	}
 	var visit func(reflect.Type)
 	visit = func(typ reflect.Type) {

@@ -15,6 +15,7 @@ import (
 	"b2c-runner/console"
 	"b2c-runner/console/alarm"
 	"b2c-runner/jobs"
+	"b2c-runner/jobs/guest"
 )
 
 // maxTimeline bounds the events of an attempt; what comes after is counted.
@@ -32,6 +33,7 @@ type attempt struct {
 	number   int
 	stream   *console.Stream
 	detector *alarm.Detector
+	guest    *guest.Collector // what the board itself prints; nil: nothing is looked for
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever what follows changes
@@ -78,6 +80,9 @@ func (a *attempt) powered(ctx context.Context) (err error) {
 	}
 	defer textFile.Close()
 	if a.detector, err = newDetector(a.r.job.Alarms); err != nil {
+		return inPhase(ctx, jobs.PhaseSetup, err)
+	}
+	if a.guest, err = newCollector(a.r.job.Results); err != nil {
 		return inPhase(ctx, jobs.PhaseSetup, err)
 	}
 	port, err := a.r.board.Console(ctx)

@@ -21,6 +21,9 @@ func (a *attempt) conclude(err error) {
 			break
 		}
 	}
+	if failed := a.guestCases(); failed != nil && errors.Is(err, errPassed) {
+		err = failed
+	}
 	if errors.Is(err, errPassed) {
 		a.out.Verdict = jobs.Pass
 	} else {

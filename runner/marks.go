@@ -16,19 +16,19 @@ type mark struct {
 var marks = []mark{
 	{`Linux version (\S+)`, func(a *attempt, _ console.Line, g []string) {
 		a.begin(jobs.PhaseKernel, g[1])
-		a.guest(func(guest *jobs.Guest) { guest.Kernel = g[1] })
+		a.software(func(guest *jobs.Guest) { guest.Kernel = g[1] })
 	}},
 	{`Booting Linux on physical CPU`, func(a *attempt, _ console.Line, _ []string) { a.begin(jobs.PhaseKernel, "") }},
 	{`Machine model: (.+)`, func(a *attempt, _ console.Line, g []string) {
-		a.guest(func(guest *jobs.Guest) { guest.Machine = g[1] })
+		a.software(func(guest *jobs.Guest) { guest.Machine = g[1] })
 	}},
 	{`DMI: (.+)`, func(a *attempt, _ console.Line, g []string) {
-		a.guest(func(guest *jobs.Guest) { guest.Machine = g[1] })
+		a.software(func(guest *jobs.Guest) { guest.Machine = g[1] })
 	}},
 	{`Run (/\S+) as init process`, func(a *attempt, _ console.Line, g []string) { a.begin(jobs.PhaseUserspace, g[1]) }},
 	{`Boot2container version: (\S+)`, func(a *attempt, _ console.Line, g []string) {
 		a.begin(jobs.PhaseUserspace, "boot2container "+g[1])
-		a.guest(func(guest *jobs.Guest) { guest.Boot2container = g[1] })
+		a.software(func(guest *jobs.Guest) { guest.Boot2container = g[1] })
 	}},
 	{`\[ *[\d.]+\]: Pull, create, and init the container`, func(a *attempt, _ console.Line, _ []string) { a.begin(jobs.PhasePull, "") }},
 	{`^\+ podman start -a ([0-9a-f]{64})`, (*attempt).containerStarted},

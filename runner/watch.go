@@ -54,6 +54,9 @@ func (a *attempt) watch(ctx context.Context) error {
 		if err == nil {
 			a.sawLine()
 			marks.see(a, line)
+			if a.guest != nil && a.reachedKernel() {
+				a.guest.Feed(line.At, line.Text)
+			}
 			a.raise(a.detector.Feed(line.At, line.N, line.Text))
 			if !a.detector.Seen() || a.detector.Pending() {
 				continue
@@ -72,6 +75,14 @@ func (a *attempt) watch(ctx context.Context) error {
 			return &failure{verdict: jobs.Error, message: err.Error()}
 		}
 	}
+}
+
+// reachedKernel reports whether the kernel has control: KUnit prints its results
+// while it boots.
+func (a *attempt) reachedKernel() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reached(jobs.PhaseKernel)()
 }
 
 // sawLine notes the board's first sign of life.
@@ -111,8 +122,8 @@ func (a *attempt) fatal() *jobs.Alarm {
 	return nil
 }
 
-// guest changes what is known of the board's software.
-func (a *attempt) guest(change func(*jobs.Guest)) {
+// software changes what is known of the board's software.
+func (a *attempt) software(change func(*jobs.Guest)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	change(&a.r.result.Guest)

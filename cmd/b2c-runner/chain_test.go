@@ -232,3 +232,27 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestGuestResults(t *testing.T) {
+	dir := payload(t)
+	job := bootJob(dir, "results: {from: [ktap, lava]}\n"+busybox+`
+steps:
+  - {expect: '/ # ', timeout: 2m}
+  - run: "printf 'TAP version 13\\n1..3\\nok 1 first\\nnot ok 2 second\\nok 3 third # SKIP not here\\n'"
+  - run: 'echo "<LAVA_SIGNAL_TESTCASE TEST_CASE_ID=smoke RESULT=pass>" >/dev/kmsg'
+  - send: "exit\n"
+`)
+	o := runJob(t, job)
+	if o.exit != 1 || o.result.Verdict != jobs.Fail || !strings.Contains(o.result.Message, "1 of 4 testcases of the board failed, the first is second") {
+		t.Errorf("exit %d, %s in %s: %s\n%s", o.exit, o.result.Verdict, o.result.Phase, o.result.Message, o.stderr)
+	}
+	names := map[string]junit.Status{}
+	for _, s := range o.suites {
+		for _, c := range s.Tests {
+			names[c.Name] = c.Status
+		}
+	}
+	if names["first"] != junit.StatusPassed || names["second"] != junit.StatusFailed || names["smoke"] != junit.StatusPassed {
+		t.Errorf("junit: %v", names)
+	}
+}

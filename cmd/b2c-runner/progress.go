@@ -128,7 +128,7 @@ func (p *progress) summary(r *jobs.Result, dir string) {
 		p.say("  phase %s: %s\n", r.Phase, r.Message)
 		p.tail(r)
 	}
-	for _, name := range []string{"junit.xml", "result.json", "console.log"} {
+	for _, name := range []string{"junit.xml", "report.html", "result.json", "console.log"} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {
 			p.say("  %s\n", path)

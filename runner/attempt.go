@@ -40,8 +40,10 @@ type attempt struct {
 	out     jobs.Attempt
 	zero    time.Time // power on
 	alive   bool      // a console line or a DHCP request was seen
-	boot    guestBoot
-	fetched map[string]bool // boot files that were sent whole
+	// lastLine is when the console's last line came; zero: none has.
+	lastLine time.Time
+	boot     guestBoot
+	fetched  map[string]bool // boot files that were sent whole
 }
 
 // attempt powers the board once and sees it through to its end.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"b2c-runner/console"
@@ -27,15 +29,32 @@ func (a *attempt) deadlines(ctx context.Context) error {
 		stages = stages[:2]
 	}
 	for _, s := range stages {
-		limited, cancel := context.WithTimeoutCause(ctx, s.limit, &failure{
-			message: fmt.Sprintf("%s within %s (timeouts.%s)", s.what, s.limit, s.key)})
+		limited, cancel := context.WithTimeout(ctx, s.limit)
 		err := a.until(limited, s.done)
 		cancel()
-		if err != nil {
-			return err
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
+			return &failure{message: fmt.Sprintf("%s within %s (timeouts.%s)%s", s.what, s.limit, s.key, a.lastWords())}
 		}
 	}
 	return nil
+}
+
+// lastWords says what the console said last, and how long ago: a boot loader that
+// hangs is told from one that tries for ever.
+func (a *attempt) lastWords() string {
+	a.mu.Lock()
+	at := a.lastLine
+	a.mu.Unlock()
+	tail := a.stream.Tail(2)
+	words := slices.DeleteFunc(tail, func(line string) bool { return strings.TrimSpace(line) == "" })
+	if len(words) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; its last words, %s ago: %q", time.Since(at).Round(time.Second), words[len(words)-1])
 }
 
 // silence ends an attempt whose kernel has gone quiet.

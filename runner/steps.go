@@ -39,22 +39,28 @@ func (a *attempt) steps(ctx context.Context) error {
 			return a.waitIfLost(ctx, err)
 		}
 	}
-	a.begin(jobs.PhaseFinish, "")
+	if len(a.r.job.Steps) > 0 {
+		a.begin(jobs.PhaseFinish, "")
+	}
 	if len(a.r.job.Containers) == 0 {
 		return errPassed
 	}
 	return a.finish(ctx)
 }
 
-// finish waits for the pipeline's status.
+// finish waits for the pipeline's status. A container that no step has told to end
+// may take as long as the job.
 func (a *attempt) finish(ctx context.Context) error {
-	limit := a.r.job.Timeouts.Finish
-	limited, cancel := context.WithTimeoutCause(ctx, limit, &failure{message: fmt.Sprintf(
-		"every step passed, but the container did not end within %s (timeouts.finish; try: a last step that ends it, such as send: \"exit\\n\")", limit)})
-	defer cancel()
-	if err := a.until(limited, func() bool { return a.boot.over || a.boot.ended }); err != nil {
+	if limit := a.r.job.Timeouts.Finish; len(a.r.job.Steps) > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, limit, &failure{message: fmt.Sprintf(
+			"every step passed, but the container did not end within %s (timeouts.finish; try: a last step that ends it, such as send: \"exit\\n\")", limit)})
+		defer cancel()
+		ctx = limited
+	}
+	if err := a.until(ctx, func() bool { return a.boot.over || a.boot.ended }); err != nil {
 		return err
 	}
+	a.begin(jobs.PhaseFinish, "")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.boot.verdict(a.r.job); err != nil {

@@ -85,10 +85,11 @@ func (a *attempt) reachedKernel() bool {
 	return a.reached(jobs.PhaseKernel)()
 }
 
-// sawLine notes the board's first sign of life.
+// sawLine notes that the board lives.
 func (a *attempt) sawLine() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.lastLine = time.Now()
 	if !a.alive {
 		a.alive = true
 		a.add(jobs.Event{Kind: "console", Detail: "first line"})

@@ -179,8 +179,7 @@ boards:
     model: %s
     mac: b8:27:eb:12:34:56
     console: {serial: /dev/serial/by-id/usb-FTDI_...}
-    power: {usbhub: {hub: 1-1, port: 2}}
-`, strings.Join(asked, " "), strings.Join(names, ", "), model)
+    power: {usbhub: {hub: 1-1, port: 2}}`, strings.Join(asked, " "), strings.Join(names, ", "), model)
 }
 
 func (c *cli) completeBoards(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

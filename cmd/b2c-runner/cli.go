@@ -82,7 +82,7 @@ func (c *cli) logger() *slog.Logger {
 	if !c.verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(tint.NewHandler(c.err, &tint.Options{Level: slog.LevelDebug, NoColor: !isTerminal(c.err)}))
+	return slog.New(tint.NewTextHandler(c.err, &tint.Options{Level: slog.LevelDebug, NoColor: !isTerminal(c.err)}))
 }
 
 // cacheDir is where fetched files and images are kept: XDG's cache, or a

@@ -186,6 +186,7 @@ func (c *conduct) call(ctx context.Context, f func(context.Context) error) (err 
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	deadline, _ := limited.Deadline()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the driver gave up: %v", r)
@@ -194,15 +195,15 @@ func (c *conduct) call(ctx context.Context, f func(context.Context) error) (err 
 		case err == nil:
 		case ctx.Err() != nil:
 			err = fmt.Errorf("%w (%v)", context.Cause(ctx), err)
-		case limited.Err() != nil || timedOut(err):
+		case time.Until(deadline) < c.timeout/20 || timedOut(err):
 			err = fmt.Errorf("no answer within %s (%v)", c.timeout, err)
 		}
 	}()
 	return f(limited)
 }
 
-// timedOut recognises the deadline of a library that gave up a little before its
-// context did.
+// timedOut recognises the deadline of a library that gave up before its context
+// did.
 func timedOut(err error) bool {
 	timeout, ok := errors.AsType[interface {
 		error

@@ -288,6 +288,24 @@ func mosquittoRig(t *testing.T, spec MQTT, say func(on bool) string, retained bo
 	return r
 }
 
+// A state topic that is neither retained nor asked for tells nothing at rest, but
+// whether a switch has happened.
+func TestMQTTOnlyAnswers(t *testing.T) {
+	r := mosquittoRig(t, MQTT{Topic: "cmnd/desk-3/POWER", StateTopic: "stat/desk-3/POWER"}, func(on bool) string {
+		return strings.ToUpper(string(stateOf(on)))
+	}, false)
+	r.blind = true
+	s, c, g := r.opened(t)
+	g.outlet.(*mqtt).quiet = 100 * time.Millisecond
+	must(t, s.On(t.Context()))
+	checkState(t, r, s, On)
+	must(t, s.Off(t.Context()))
+	checkState(t, r, s, Off)
+	r.faults[stuck]()
+	c.timeout, c.tries = 3*time.Second, 1
+	wantError(t, s.On(t.Context()), `told to switch on, "stat/desk-3/POWER" says off`)
+}
+
 func pdudaemonDebianRig(t *testing.T) *rig {
 	dir, port := t.TempDir(), freePort(t, "tcp")
 	state := filepath.Join(dir, "state")

@@ -65,13 +65,16 @@ func (c *MQTT) secrets() []string {
 }
 
 func (c *MQTT) open(Options) (outlet, error) {
-	m := &mqtt{*c}
+	m := &mqtt{MQTT: *c, quiet: mqttQuiet}
 	m.On, m.Off = cmp.Or(c.On, "ON"), cmp.Or(c.Off, "OFF")
 	m.StateOn, m.StateOff = cmp.Or(c.StateOn, m.On), cmp.Or(c.StateOff, m.Off)
 	return m, nil
 }
 
-type mqtt struct{ MQTT }
+type mqtt struct {
+	MQTT
+	quiet time.Duration // mqttQuiet
+}
 
 // mqttQuiet is how long the state topic may be silent before the state is taken
 // for unknown.
@@ -166,7 +169,7 @@ func (m *mqtt) state(ctx context.Context) (State, error) {
 				return fmt.Errorf("failed to publish to %q: %w", m.AskTopic, err)
 			}
 		}
-		quiet := time.NewTimer(mqttQuiet)
+		quiet := time.NewTimer(m.quiet)
 		defer quiet.Stop()
 		select {
 		case text := <-said:

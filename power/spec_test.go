@@ -307,7 +307,7 @@ func FuzzMQTTMessage(f *testing.F) {
 	f.Add(`{"state":"ON"}`, "state")
 	f.Add("OFF", "")
 	f.Fuzz(func(t *testing.T, text, field string) {
-		m := &mqtt{MQTT{StateField: field, StateOn: "ON", StateOff: "OFF"}}
+		m := &mqtt{MQTT: MQTT{StateField: field, StateOn: "ON", StateOff: "OFF"}}
 		state, err := m.parse(text)
 		if (err == nil) == (state == Unknown) {
 			t.Errorf("%q is %s, %v", text, state, err)

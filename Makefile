@@ -27,7 +27,7 @@ test: lint payload test-packages
 
 # Prints ratios to what others do, measured in the same run. Takes a quarter of an hour.
 bench: payload test-packages
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./console/... ./cmd/b2c-runner
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./console/... ./runner ./cmd/b2c-runner
 
 lint:
 	@fmt=$$(gofmt -l .); if [ -n "$$fmt" ]; then echo "gofmt would change:"; echo "$$fmt"; exit 1; fi

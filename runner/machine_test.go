@@ -10,7 +10,7 @@ import (
 )
 
 // killMachines kills the QEMU processes of this test, as a crash would.
-func killMachines(t *testing.T) {
+func killMachines(t testing.TB) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {

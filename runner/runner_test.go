@@ -17,7 +17,7 @@ import (
 )
 
 // payload is the directory of the virtual board's kernel, initramfs and image.
-func payload(t *testing.T) string {
+func payload(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../build/payload")
 	if err != nil {
@@ -39,8 +39,16 @@ func (o observer) Event(_ int, e jobs.Event) { o(e) }
 func (observer) Line(console.Line)           {}
 
 // run does a job, written in YAML, on a virtual board of the model.
-func run(t *testing.T, model *boards.Model, dir, job string, seen func(jobs.Event)) *jobs.Result {
+func run(t testing.TB, model *boards.Model, dir, job string, seen func(jobs.Event)) *jobs.Result {
 	t.Helper()
+	result, _ := runIn(t, model, dir, job, seen)
+	return result
+}
+
+// runIn is run, and returns where the reports are too.
+func runIn(t testing.TB, model *boards.Model, dir, job string, seen func(jobs.Event)) (result *jobs.Result, out string) {
+	t.Helper()
+	out = t.TempDir()
 	parsed, err := jobs.Parse("job.yaml", dir, []byte(job))
 	if err != nil {
 		t.Fatal(err)
@@ -59,17 +67,17 @@ func run(t *testing.T, model *boards.Model, dir, job string, seen func(jobs.Even
 		}
 		segment.Close()
 	}()
-	result, _, err := runner.Run(ctx, runner.Config{
+	result, _, err = runner.Run(ctx, runner.Config{
 		Job: parsed, Board: virtual.New(model, segment), Network: segment,
-		OutDir: t.TempDir(), CacheDir: t.TempDir(), Observer: observer(seen),
+		OutDir: out, CacheDir: t.TempDir(), Observer: observer(seen),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result
+	return result, out
 }
 
-func model(t *testing.T, args ...string) *boards.Model {
+func model(t testing.TB, args ...string) *boards.Model {
 	t.Helper()
 	m, err := boards.FindModel("qemu-x86_64")
 	if err != nil {

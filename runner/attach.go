@@ -26,15 +26,16 @@ const attachTail = 20
 // bytes, and is told so.
 func (r *run) serveConsole(ctx context.Context) (stop func(), err error) {
 	path := r.cfg.ConsoleSocket
+	nothing := func() {}
 	if path == "" {
-		return func() {}, nil
+		return nothing, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("failed to make the directory of console sockets: %w", err)
+		return nothing, fmt.Errorf("failed to make the directory of console sockets: %w", err)
 	}
 	listener, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("failed to offer the console to others: %w", err)
+		return nothing, fmt.Errorf("failed to offer the console to others: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var clients sync.WaitGroup

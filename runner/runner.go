@@ -106,8 +106,8 @@ func (r *run) do(ctx context.Context) error {
 	defer cancel()
 	r.observe(0, jobs.Event{Phase: jobs.PhaseSetup, Kind: "phase"})
 	detach, err := r.serveConsole(ctx)
-	if err != nil {
-		return err
+	if err != nil { // no reason not to run
+		r.log.Warn("nobody can join the console of this run", "err", err)
 	}
 	defer detach()
 	stop, err := r.setup(ctx)

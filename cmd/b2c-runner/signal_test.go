@@ -46,6 +46,9 @@ func startJob(t testing.TB, job string, credential *syscall.Credential) *process
 	p := &process{out: filepath.Join(dir, "out")}
 	p.cmd = exec.Command(publicCopy(t, dir), "run", "--out", p.out, "--cache", filepath.Join(dir, "cache"), file)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	if credential != nil { // a user with no home
+		p.cmd.Env = append(os.Environ(), "HOME=/nonexistent")
+	}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

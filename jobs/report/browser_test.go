@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,11 +51,17 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), path, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+	profile, err := os.MkdirTemp("", "report-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // a helper of Chromium's may still write as it dies
+	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-		"--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+		"--disable-dev-shm-usage", "--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{commands, answers} // 3 and 4
-	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	kill := func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // and its helpers
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,12 +69,13 @@ func newBrowser(t *testing.T) *browser {
 	answers.Close()
 	t.Cleanup(func() {
 		in.Close() // Chromium ends with its pipe
-		ended := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		ended := time.AfterFunc(10*time.Second, kill)
 		cmd.Wait() // its exit status says nothing
 		ended.Stop()
+		kill()
 		out.Close()
 	})
-	stuck := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	stuck := time.AfterFunc(time.Minute, kill)
 	t.Cleanup(func() { stuck.Stop() })
 	b := &browser{t: t, in: in, out: bufio.NewReaderSize(out, 1<<20)}
 	var target struct{ TargetID string }

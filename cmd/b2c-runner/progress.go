@@ -88,6 +88,7 @@ func (p *progress) paint(sgr, text string) string {
 // Event implements runner.Observer.
 func (p *progress) Event(attempt int, e jobs.Event) {
 	switch {
+	case e.Phase == jobs.PhaseSetup && attempt == 1: // said before
 	case e.Phase != "":
 		text := strings.TrimSpace(fmt.Sprintf("%-10s %s", e.Phase, e.Detail))
 		p.say("%s %s\n", stamp(e.At), p.paint("1", text))

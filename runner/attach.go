@@ -78,7 +78,7 @@ func (r *run) attach(ctx context.Context, conn net.Conn) {
 		}
 		live := a.stream.Subscribe(0)
 		stop := context.AfterFunc(ctx, func() { live.Close() })
-		_, err = fmt.Fprintf(conn, "%s\r\n", strings.Join(a.stream.Tail(attachTail), "\r\n"))
+		_, err = fmt.Fprintf(conn, "%s\r\n", r.mask.String(strings.Join(a.stream.Tail(attachTail), "\r\n")))
 		if err == nil {
 			_, err = io.Copy(conn, live)
 		}

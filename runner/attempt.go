@@ -147,7 +147,6 @@ func (a *attempt) drive(ctx context.Context) error {
 func (a *attempt) transcribe(w io.Writer) <-chan error {
 	done := make(chan error, 1)
 	lines := a.stream.CursorAt(0)
-	mask := console.NewMasker(a.r.cfg.Secrets)
 	go func() {
 		out := bufio.NewWriter(w)
 		for {
@@ -156,7 +155,7 @@ func (a *attempt) transcribe(w io.Writer) <-chan error {
 				done <- out.Flush()
 				return
 			}
-			fmt.Fprintf(out, "%10.3f %s\n", line.At.Seconds(), mask.String(line.Text))
+			fmt.Fprintf(out, "%10.3f %s\n", line.At.Seconds(), a.r.mask.String(line.Text))
 		}
 	}()
 	return done
@@ -180,6 +179,7 @@ func (a *attempt) show(ctx context.Context) error {
 		if err != nil {
 			return nil // the watch says why
 		}
+		line.Text = a.r.mask.String(line.Text)
 		a.r.cfg.Observer.Line(line)
 	}
 }

@@ -1,12 +1,15 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +27,39 @@ type noSupply struct{}
 func (noSupply) On(context.Context) error  { return nil }
 func (noSupply) Off(context.Context) error { return nil }
 
+// transcript keeps what an observer is shown.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *transcript) Event(_ int, e jobs.Event) { s.add(e.Detail) }
+func (s *transcript) Line(l console.Line)       { s.add(l.Text) }
+
+func (s *transcript) add(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.WriteString(text + "\n")
+}
+
 // replay does a job on a board whose console says what steps say, and whose
 // network is silent.
 func replay(t *testing.T, job string, steps ...consoletest.Step) *jobs.Result {
 	t.Helper()
+	result, _ := replayIn(t, job, steps...)
+	return result
+}
+
+// replayIn is replay, and returns where the reports are too.
+func replayIn(t *testing.T, job string, steps ...consoletest.Step) (result *jobs.Result, out string) {
+	t.Helper()
+	out = t.TempDir()
+	shown := &transcript{}
+	defer func() {
+		if err := os.WriteFile(filepath.Join(out, "shown"), []byte(shown.text.String()), 0o644); err != nil {
+			t.Error(err)
+		}
+	}()
 	dir := t.TempDir()
 	for _, name := range []string{"linux", "initramfs"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
@@ -58,13 +90,13 @@ retries: {firmware: 0, netboot: 0}
 		Name: "replay", Model: model, MAC: net.HardwareAddr{0x52, 0x54, 0, 1, 2, 3}, Supply: noSupply{},
 		Console: func(context.Context) (console.Port, error) { return consoletest.New(steps...), nil },
 	}
-	result, _, err := runner.Run(t.Context(), runner.Config{
-		Job: parsed, Board: board, Network: segment, OutDir: t.TempDir(), CacheDir: t.TempDir(),
+	result, out, err = runner.Run(t.Context(), runner.Config{
+		Job: parsed, Board: board, Network: segment, OutDir: out, CacheDir: t.TempDir(), Observer: shown,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result
+	return result, out
 }
 
 const (
@@ -130,5 +162,36 @@ func TestJudgement(t *testing.T) {
 				t.Errorf("%s in %s: %q, want %s in %s: %q", r.Verdict, r.Phase, r.Message, test.verdict, test.phase, test.message)
 			}
 		})
+	}
+}
+
+// TestSecretsStayInside has the board and the job say a secret in every way that
+// reaches a file.
+func TestSecretsStayInside(t *testing.T) {
+	const secret = "s3cr3t-of-the-job"
+	container := strings.Replace(oneContainer, "BUSYBOX", payload(t)+"/busybox.oci", 1)
+	job := "b2c: {minio: 'gw,http://10.0.0.1:9000,access," + secret + "'}\n" + container +
+		"steps: [{expect: 'none', timeout: 50ms}]\n"
+	board := linux + "[    0.1] Kernel command line: b2c.minio=gw,http://10.0.0.1:9000,access," + secret + "\n" + initLine +
+		"+ mcli --no-color alias set gw http://10.0.0.1:9000 access " + secret + "\n" + pull + start +
+		"[    5.000000] WARNING: CPU: 0 PID: 1 at drivers/" + secret + ".c:1 probe+0x1/0x2\n" + secret
+	r, out := replayIn(t, job, consoletest.Say(strings.ReplaceAll(board, "\n", "\r\n")))
+	if r.Verdict != jobs.Fail {
+		t.Errorf("%s in %s: %s", r.Verdict, r.Phase, r.Message)
+	}
+	seen := 0
+	err := fs.WalkDir(os.DirFS(out), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(out, path))
+		if bytes.Contains(data, []byte(secret)) {
+			t.Errorf("%s has the secret", path)
+		}
+		seen++
+		return err
+	})
+	if err != nil || seen < 7 {
+		t.Errorf("%d files were looked at: %v", seen, err)
 	}
 }

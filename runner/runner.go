@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +27,10 @@ type Config struct {
 	Network netboot.Network
 	Uplink  bool // the network leads to the outside
 
-	OutDir          string // reports go to OutDir/JOB/TIME-BOARD
-	CacheDir        string // fetched files and images; may be shared by several runners
-	DockerConfigDir string // credentials for registries; empty: anonymous
-	Secrets         []string
+	OutDir          string   // reports go to OutDir/JOB/TIME-BOARD
+	CacheDir        string   // fetched files and images; may be shared by several runners
+	DockerConfigDir string   // credentials for registries; empty: anonymous
+	Secrets         []string // beside those of the job: starred out wherever they would be written
 	// ConsoleSocket is a Unix socket on which others can attach to the console
 	// while the run goes on; empty: none. See AttachTyping.
 	ConsoleSocket string
@@ -56,6 +57,7 @@ type run struct {
 	job    *jobs.Job
 	board  *boards.Board
 	log    *slog.Logger
+	mask   *console.Masker
 	result *jobs.Result
 	out    *output
 	server *netboot.Server
@@ -73,7 +75,8 @@ type run struct {
 // is. What went wrong with the board, the test or the lab is in the result; the
 // error is that the report could not be written.
 func Run(ctx context.Context, cfg Config) (*jobs.Result, string, error) {
-	r := &run{cfg: cfg, job: cfg.Job, board: cfg.Board, log: cfg.Logger, poweredChanged: make(chan struct{})}
+	cfg.Secrets = slices.Concat(cfg.Secrets, cfg.Job.Secrets())
+	r := &run{cfg: cfg, job: cfg.Job, board: cfg.Board, log: cfg.Logger, mask: console.NewMasker(cfg.Secrets), poweredChanged: make(chan struct{})}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -94,8 +97,7 @@ func Run(ctx context.Context, cfg Config) (*jobs.Result, string, error) {
 		r.fail(err)
 	}
 	r.result.Duration = time.Since(started)
-	masker := console.NewMasker(cfg.Secrets)
-	r.result.Mask(masker.String)
+	r.result.Mask(r.mask.String)
 	return r.result, r.out.dir, report.Write(r.out.dir, r.result)
 }
 
@@ -144,6 +146,7 @@ func (r *run) fail(err error) {
 }
 
 func (r *run) observe(attempt int, e jobs.Event) {
+	e.Detail = r.mask.String(e.Detail)
 	r.log.Info("event", "attempt", attempt, "at", e.At, "kind", e.Kind, "phase", e.Phase, "detail", e.Detail)
 	if r.cfg.Observer != nil {
 		r.cfg.Observer.Event(attempt, e)

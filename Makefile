@@ -4,14 +4,14 @@
 PAYLOAD  := build/payload
 ARCH     := amd64
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
-SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The virtual board and its payload.
 DEMO_PACKAGES := qemu-system-x86 ipxe-qemu zstd cpio binutils xz-utils
 # The real counterparts that the tests talk to.
-TEST_PACKAGES := $(DEMO_PACKAGES) atftp busybox chromium conserver-client conserver-server curl \
-	dhcpcd-base dnsmasq-base fonts-dejavu-core iproute2 isc-dhcp-client libcap2-bin ndisc6 nftables \
-	openssh-client openssh-server procps python3-pexpect ser2net skopeo socat tftp-hpa util-linux
+TEST_PACKAGES := $(DEMO_PACKAGES) atftp busybox-static chromium conserver-client conserver-server curl \
+	dhcpcd-base dnsmasq-base fonts-dejavu-core gcc iproute2 isc-dhcp-client libc6-dev libcap2-bin \
+	mosquitto ndisc6 nftables openipmi openssh-client openssh-server pdudaemon procps python3-pexpect \
+	ser2net skopeo snmpd socat tftp-hpa uhubctl util-linux
 
 .PHONY: build demo test bench lint clean payload demo-packages test-packages
 
@@ -23,7 +23,8 @@ demo: build payload
 	build/b2c-runner run jobs/busybox-qemu.yaml
 
 test: lint payload test-packages
-	go test -race -timeout 40m ./...
+	-power/testdata/usbguest.sh build/usbguest
+	CGO_ENABLED=1 go test -race -timeout 40m ./...
 
 # Prints ratios to what others do, measured in the same run. Takes a quarter of an hour.
 bench: payload test-packages
@@ -42,16 +43,7 @@ payload: demo-packages
 	boards/virtual/payload/build.sh $(ARCH) $(PAYLOAD)
 
 demo-packages:
-	@$(call install,$(DEMO_PACKAGES))
+	@.ci/install-packages $(DEMO_PACKAGES)
 
 test-packages:
-	@$(call install,$(TEST_PACKAGES))
-
-define install
-set -e; missing=; \
-for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-if [ -n "$$missing" ]; then \
-	echo "installing$$missing"; $(SUDO) apt-get update -qq; \
-	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends $$missing; \
-fi
-endef
+	@.ci/install-packages $(TEST_PACKAGES)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"b2c-runner/boards/netboot"
 	"b2c-runner/boards/virtual"
 	"b2c-runner/jobs"
+	"b2c-runner/power"
 )
 
 // bench is an opened board on its network.
@@ -82,12 +84,20 @@ func (c *cli) openReal(ctx context.Context, lab *boards.Lab, fitting []candidate
 	})
 	if err != nil {
 		release()
-		return nil, err
+		return nil, errors.Join(err, closeSupply(board.Supply))
 	}
 	return &bench{board: board, network: network, uplink: lab.Network.Uplink != "", close: func() error {
 		defer release()
-		return network.Close()
+		return errors.Join(network.Close(), closeSupply(board.Supply))
 	}}, nil
+}
+
+// closeSupply lets go of what a supply holds, such as a GPIO line.
+func closeSupply(supply power.Supply) error {
+	if c, ok := supply.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // lockFirst locks the first free board; with --wait, it waits for the first one.

@@ -69,6 +69,7 @@ func (c *cli) power(ctx context.Context, name, action string, asJSON bool) error
 	}
 	board, err := lab.Open(all[i].entry, boards.Options{StateDir: filepath.Join(stateDir(), "power"), Ask: c.ask, Logger: c.logger()})
 	if err == nil {
+		defer closeSupply(board.Supply)
 		err = c.switchPower(ctx, board.Supply, action)
 	}
 	if err != nil {

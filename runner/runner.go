@@ -48,8 +48,9 @@ type Observer interface {
 	Line(l console.Line)
 }
 
-// teardownTimeout bounds switching off and writing reports, also after Ctrl-C.
-const teardownTimeout = 4 * time.Second
+// teardownTimeout bounds switching off, also after Ctrl-C: a PDU that is asked over
+// the network, retries and reads back may need most of it.
+const teardownTimeout = 30 * time.Second
 
 // run is one call of Run.
 type run struct {

@@ -3,23 +3,23 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"b2c-runner/jobs"
 )
 
 // conclude turns what ended the attempt into its verdict. A fatal alarm that was
-// seen is the reason, whatever else gave up because of it.
+// seen is the reason, whatever else gave up because of it, and although all else
+// may have passed.
 func (a *attempt) conclude(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := range a.out.Alarms {
-		alarm := &a.out.Alarms[i]
-		a.out.Cases = append(a.out.Cases, alarmCase(*alarm))
-		if alarm.Fatal && !errors.Is(err, errPassed) && !isCanceled(err) {
-			err = alarmFailure(*alarm)
-			break
-		}
+	for _, alarm := range a.out.Alarms {
+		a.out.Cases = append(a.out.Cases, alarmCase(alarm))
+	}
+	if i := slices.IndexFunc(a.out.Alarms, func(al jobs.Alarm) bool { return al.Fatal }); i >= 0 && !isCanceled(err) {
+		err = alarmFailure(a.out.Alarms[i])
 	}
 	if failed := a.guestCases(); failed != nil && errors.Is(err, errPassed) {
 		err = failed

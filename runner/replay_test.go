@@ -146,6 +146,8 @@ func TestJudgement(t *testing.T) {
 		{"a container without steps may take its time", "timeouts: {finish: 1ms}\n" + container, linux + initLine + pull + start + later + good + over0, jobs.Pass, jobs.PhaseFinish, ""},
 		{"alarm silenced by the job", "alarms: {silence: ['sysrq triggered crash']}\n" + container,
 			linux + initLine + pull + start + "[    5.0] Kernel panic - not syncing: sysrq triggered crash\n" + good + over0, jobs.Pass, jobs.PhaseFinish, ""},
+		{"a panic is no pass, whatever comes after it", container,
+			linux + initLine + pull + start + "[    5.000000] Kernel panic - not syncing: once\n" + good + over0, jobs.Fail, jobs.PhaseFinish, "kernel panic: once"},
 		{"alarm added by the job", "alarms: {add: [{name: gpu-hang, pattern: GPU HANG, severity: fatal}]}\n" + container,
 			linux + initLine + pull + start + "[    5.000000] i915: GPU HANG: ecode 9\n", jobs.Fail, jobs.PhaseContainer, "gpu-hang"},
 	} {

@@ -109,6 +109,8 @@ func (b *guestBoot) verdict(job *jobs.Job) error {
 		return &failure{message: "boot2container gave up before it started a container: " + b.err}
 	case b.started == 0:
 		return &failure{phase: jobs.PhasePull, message: "boot2container could not pull or create the container: it never started one"}
+	case b.over && b.pipeline != 0 && b.started < len(job.Containers) && !slices.ContainsFunc(b.statuses, nonZero):
+		return &failure{phase: jobs.PhasePull, message: fmt.Sprintf("boot2container could not pull or create container %d (%s)", b.started+1, job.Containers[b.started].Image)}
 	case b.over && b.pipeline != 0:
 		return &failure{phase: jobs.PhaseContainer, message: fmt.Sprintf("%s exited with status %d", b.failed(job), b.pipeline)}
 	case !b.over:
@@ -122,13 +124,13 @@ func (b *guestBoot) verdict(job *jobs.Job) error {
 
 // failed names the container that gave the pipeline its status.
 func (b *guestBoot) failed(job *jobs.Job) string {
-	for i, status := range b.statuses {
-		if status != 0 {
-			return fmt.Sprintf("container %d (%s)", i+1, job.Containers[i].Image)
-		}
+	if i := slices.IndexFunc(b.statuses, nonZero); i >= 0 {
+		return fmt.Sprintf("container %d (%s)", i+1, job.Containers[i].Image)
 	}
 	return fmt.Sprintf("container %d (%s)", b.started, job.Containers[min(b.started, len(job.Containers))-1].Image)
 }
+
+func nonZero(status int) bool { return status != 0 }
 
 // stepsDone says how far the steps got.
 func stepsDone(cases []jobs.Case, job *jobs.Job) string {

@@ -36,10 +36,7 @@ func (a *attempt) conclude(err error) {
 	a.out.Cases = append(a.bootCases(), a.out.Cases...)
 }
 
-func isCanceled(err error) bool {
-	var f *failure
-	return errors.As(err, &f) && f.verdict == jobs.Canceled || asFailure(err).verdict == jobs.Canceled
-}
+func isCanceled(err error) bool { return asFailure(err).verdict == jobs.Canceled }
 
 // bootCases makes a testcase of each phase that was begun, with a.mu held.
 func (a *attempt) bootCases() []jobs.Case {

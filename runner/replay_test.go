@@ -131,6 +131,7 @@ func TestJudgement(t *testing.T) {
 		{"service failed, status 0, nothing ran", container, linux + initLine + pull + over0 + safe, jobs.Error, jobs.PhasePull, "never started"},
 		{"bad image name, exits at once", container, linux + initLine + pull + safe, jobs.Error, jobs.PhasePull, "never started"},
 		{"only one of two containers ran", two, linux + initLine + pull + start + good + over0 + safe, jobs.Error, jobs.PhasePull, "only 1 of 2"},
+		{"second container cannot be pulled, status 1 like a test's", two, linux + initLine + pull + start + good + pull + over1 + safe, jobs.Error, jobs.PhasePull, "could not pull or create container 2"},
 
 		{"all is well", container, linux + initLine + pull + start + good + over0 + safe, jobs.Pass, jobs.PhaseFinish, ""},
 		{"container fails", container, linux + initLine + pull + start + exited + strings.Replace(over1, "1\n", "7\n", 1) + safe, jobs.Fail, jobs.PhaseContainer, "status 7"},

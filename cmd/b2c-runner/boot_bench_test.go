@@ -176,7 +176,6 @@ func newRecipe(b *testing.B, dir string) *recipe {
 	if err := os.WriteFile(filepath.Join(root, "boot.ipxe"), []byte(script), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	run("chmod", "-R", "a+rX", root, filepath.Dir(root), filepath.Dir(filepath.Dir(root)))
 	dnsmasq := exec.Command("ip", "netns", "exec", recipeNamespace, "dnsmasq", "--port=0", "--conf-file=/dev/null",
 		"--dhcp-boot=/boot.ipxe", "--dhcp-range=10.0.0.2,10.0.0.254", "--dhcp-option=option:dns-server,1.1.1.1",
 		"--interface=tap0", "--enable-tftp=tap0", "--tftp-root="+root, "--no-daemon", "--user=root", "--dhcp-leasefile="+root+"/leases")

@@ -40,11 +40,7 @@ type benchFlags struct {
 
 // openBoard opens a board that fits. The caller holds it until close.
 func (c *cli) openBoard(ctx context.Context, want jobs.Selector, f benchFlags) (*bench, error) {
-	lab, err := c.lab()
-	if err != nil {
-		return nil, err
-	}
-	all, err := candidates(lab)
+	lab, all, err := c.boardsHere()
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +189,7 @@ boards:
 }
 
 func (c *cli) completeBoards(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	lab, err := c.lab()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	all, err := candidates(lab)
+	_, all, err := c.boardsHere()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

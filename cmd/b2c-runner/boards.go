@@ -24,11 +24,7 @@ func (c *cli) boardsCommand() *cobra.Command {
 }
 
 func (c *cli) boards(asJSON bool) error {
-	lab, err := c.lab()
-	if err != nil {
-		return err
-	}
-	all, err := candidates(lab)
+	_, all, err := c.boardsHere()
 	if err != nil {
 		return err
 	}

@@ -96,11 +96,7 @@ func (c *cli) joinConsole(name string, readOnly bool) (io.ReadWriteCloser, error
 
 // openConsole opens the console of a board that nobody uses.
 func (c *cli) openConsole(ctx context.Context, name string) (io.ReadWriteCloser, error) {
-	lab, err := c.lab()
-	if err != nil {
-		return nil, err
-	}
-	all, err := candidates(lab)
+	lab, all, err := c.boardsHere()
 	if err != nil {
 		return nil, err
 	}

@@ -74,14 +74,18 @@ func (k candidate) tags() []string {
 	return nil
 }
 
-// candidates are the boards of the lab, then the virtual ones that exist on
-// every host.
-func candidates(lab *boards.Lab) ([]candidate, error) {
+// boardsHere reads the lab file, and lists its boards, then the virtual ones that
+// exist on every host.
+func (c *cli) boardsHere() (*boards.Lab, []candidate, error) {
+	lab, err := c.lab()
+	if err != nil {
+		return nil, nil, err
+	}
 	var all []candidate
 	for i := range lab.Boards {
 		model, err := lab.Model(lab.Boards[i].Model)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, candidate{&lab.Boards[i], model})
 	}
@@ -91,5 +95,5 @@ func candidates(lab *boards.Lab) ([]candidate, error) {
 			all = append(all, candidate{nil, m})
 		}
 	}
-	return all, err
+	return lab, all, err
 }

@@ -45,11 +45,7 @@ func (c *cli) power(ctx context.Context, name, action string, asJSON bool) error
 	if !slices.Contains(powerActions, action) {
 		return fmt.Errorf("unknown action %q (try: on, off, cycle, status)", action)
 	}
-	lab, err := c.lab()
-	if err != nil {
-		return err
-	}
-	all, err := candidates(lab)
+	lab, all, err := c.boardsHere()
 	if err != nil {
 		return err
 	}
